@@ -1,0 +1,53 @@
+# The front door: `make help`. CI runs the same targets.
+VENV ?= .venv
+PYTHON ?= python3
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: help venv test check lint types unit e2e golden docs demo wheel clean
+
+help: ## show this list
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | expand -t 12
+
+$(STAMP): pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
+	$(BIN)/python -m pip install --quiet --editable . --group dev
+	touch $@
+
+venv: $(STAMP) ## make the virtual environment
+
+demo: $(STAMP) ## run the exporter over a built-in synthetic Falco
+	$(BIN)/falco-enrichment-exporter demo $(ARGS)
+
+test: $(STAMP) ## run all tests; needs Debian's prometheus package
+	$(BIN)/pytest $(ARGS)
+
+unit: $(STAMP) ## run the fast tests only
+	$(BIN)/pytest -m 'not e2e' $(ARGS)
+
+e2e: $(STAMP) ## run the tests that start real processes
+	$(BIN)/pytest -m e2e $(ARGS)
+
+lint: $(STAMP) ## check style, spelling and packaging
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/codespell
+	$(BIN)/validate-pyproject pyproject.toml
+
+types: $(STAMP) ## check types
+	$(BIN)/mypy
+
+check: lint types unit ## all that must be green before a commit
+
+golden: $(STAMP) ## rewrite the golden scrapes
+	$(BIN)/pytest tests/conformance/test_golden.py --golden-rewrite
+
+docs: $(STAMP) ## rewrite docs/metrics.md from the catalogue
+	$(BIN)/python docs/build_metrics.py
+
+wheel: $(STAMP) ## build the wheel into dist/
+	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .
+
+clean: ## remove what was built
+	rm -rf $(VENV) dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis

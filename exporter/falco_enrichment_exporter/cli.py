@@ -1,0 +1,90 @@
+"""The command line: one executable, a command, its settings."""
+
+import argparse
+import asyncio
+import importlib.metadata
+import platform
+import sys
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from falco_enrichment_exporter import __version__
+from falco_enrichment_exporter.errors import SetupError
+
+if TYPE_CHECKING:
+    from falco_enrichment_exporter.service import Feed
+    from falco_enrichment_exporter.settings import ServeSettings
+
+PROG = "falco-enrichment-exporter"
+SHOWN = ("prometheus-client", "msgspec", "uvloop", "uvicorn", "starlette", "aiofiles", "pydantic", "pydantic-settings")
+
+
+def serve(arguments: Sequence[str]) -> int:
+    """Follow Falco's output, serve /metrics."""
+    from falco_enrichment_exporter import settings  # noqa: PLC0415  version and --help need none of it
+
+    loaded = settings.load(arguments, prog=f"{PROG} serve")
+    if not loaded.source.paths:
+        raise SetupError(
+            "--source.paths: nothing to follow; give the file Falco writes to, such as"
+            " --source.paths=/var/log/falco/falco.json, or - for standard input"
+        )
+    return _run(loaded, None)
+
+
+def demo(arguments: Sequence[str]) -> int:
+    """Serve a built-in synthetic Falco."""
+    from falco_enrichment_exporter import settings  # noqa: PLC0415
+    from falco_enrichment_exporter.commands.demo import SyntheticFalco  # noqa: PLC0415
+
+    with SyntheticFalco() as falco:
+        return _run(settings.load(arguments, prog=f"{PROG} demo", defaults=falco.settings), falco.run)
+
+
+def version(arguments: Sequence[str]) -> int:
+    """Print versions."""
+    argparse.ArgumentParser(prog=f"{PROG} version", description="Print versions.").parse_args(arguments)
+    print(f"{PROG} {__version__}")  # noqa: T201  this is its output
+    print(f"Python {platform.python_version()} ({platform.platform()})")  # noqa: T201
+    for name in SHOWN:
+        print(f"{name} {importlib.metadata.version(name)}")  # noqa: T201
+    return 0
+
+
+def _run(settings: "ServeSettings", feed: "Feed | None") -> int:
+    import uvloop  # noqa: PLC0415
+
+    from falco_enrichment_exporter import logs, service  # noqa: PLC0415
+
+    logs.configure(settings.log.level, settings.log.format)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(service.serve(settings, feed))
+    return 0
+
+
+COMMANDS: dict[str, tuple[Callable[[Sequence[str]], int], str]] = {
+    "serve": (serve, "follow Falco's output and serve /metrics"),
+    "demo": (demo, "serve a built-in synthetic Falco that degrades and heals"),
+    "version": (version, "print the versions of the exporter, Python and dependencies"),
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; return the exit code: 0 well, 2 bad settings. A crash is a traceback and 1."""
+    listed = "\n".join(f"  {name:<10}{text}" for name, (_, text) in COMMANDS.items())
+    parser = argparse.ArgumentParser(
+        prog=PROG,
+        usage=f"{PROG} COMMAND [--flag=value ...]",
+        description="Tell Prometheus how well Falco's enrichment works: containers, users, process trees.",
+        epilog=f"commands:\n{listed}\n\nEvery command has its own --help.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("command", choices=COMMANDS, metavar="COMMAND", help="what to do, see below")
+    parser.add_argument("rest", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
+    parser.add_argument("--version", action="version", version=f"{PROG} {__version__}")
+    parsed = parser.parse_args(arguments)
+    try:
+        return COMMANDS[parsed.command][0](parsed.rest)
+    except SetupError as error:
+        print("\n".join(f"{PROG}: {line}" for line in str(error).splitlines()), file=sys.stderr)  # noqa: T201
+        return 2

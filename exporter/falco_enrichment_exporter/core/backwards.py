@@ -1,0 +1,92 @@
+"""Find the newest snapshots of a log by reading it from its end: what a start without history can serve at once."""
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import Final
+
+from falco_enrichment_exporter.core.envelope import Unwrapper
+from falco_enrichment_exporter.core.intake import read_line
+from falco_enrichment_exporter.core.records import Snapshot
+
+NEEDLE: Final = b"evt.source"  # in every snapshot of every shape and wrapping; a hit is decoded before it is believed
+SNAPSHOTS_KEPT: Final = 6  # the newest one, and enough before it for the per-interval values
+CONTEXT_BYTES: Final = 256 * 1024  # how far after a hit the other fragments of a split line are looked for
+
+
+class BackwardScan:
+    """Take the blocks of a file from its end to its start; keep the newest snapshots of every (host, source).
+
+    ``take(block)`` wants adjacent blocks, last first, the last one ending with a newline; then ``finish()``.
+    ``snapshots()`` are those found since its last call, oldest first; later calls only bring keys that are new.
+    Memory is bounded by ``limit_bytes`` and by the number of keys.
+    """
+
+    def __init__(self, limit_bytes: int) -> None:
+        self._limit_bytes = limit_bytes
+        self._head = b""  # what stands before the first newline of the last block: the end of an earlier block's line
+        self._is_skipping = False  # that line is too long to be kept
+        self._after = b""  # the start of the last region: fragments of a line may go on there
+        self._counts: Counter[tuple[str | None, str]] = Counter()
+        self._closed: set[tuple[str | None, str]] = set()
+        self._found: list[Snapshot] = []
+
+    def take(self, block: bytes) -> None:
+        """Search the block that ends where the last one began."""
+        first, last = block.find(b"\n") + 1, block.rfind(b"\n") + 1
+        if not first:
+            self._keep_head(block + self._head)
+            return
+        region = block[first:last] if self._is_skipping else block[first:] + self._head
+        self._is_skipping = False
+        self._search(region)
+        self._keep_head(block[:first])
+
+    def finish(self) -> None:
+        """Search the first line of the file."""
+        self._search(self._head)
+        self._head = b""
+
+    def snapshots(self) -> list[Snapshot]:
+        """Return what was found since the last call, oldest first."""
+        found, self._found = self._found, []
+        self._closed |= set(self._counts)
+        return sorted(found, key=lambda snapshot: snapshot.at_ns)
+
+    def _keep_head(self, head: bytes) -> None:
+        self._is_skipping = self._is_skipping or len(head) > self._limit_bytes + 1
+        self._head = b"" if self._is_skipping else head
+
+    def _search(self, region: bytes) -> None:
+        end = len(region)
+        while (hit := region.rfind(NEEDLE, 0, end)) >= 0:
+            end = region.rfind(b"\n", 0, hit) + 1
+            self._keep(self._decode(region, end))
+        self._after = (region[:CONTEXT_BYTES] + self._after)[:CONTEXT_BYTES]
+
+    def _decode(self, region: bytes, start: int) -> Snapshot | None:
+        """Decode the line at ``start``; if it is the first fragment of a split one, read on until that is whole."""
+        unwrapper = Unwrapper(self._limit_bytes)
+        is_split = False
+        for line in self._lines(region, start):
+            record = read_line(line, unwrapper)
+            if isinstance(record, Snapshot):
+                return record
+            if record is not None and not is_split:
+                return None
+            is_split = True
+        return None
+
+    def _lines(self, region: bytes, start: int) -> Iterator[bytes]:
+        stop = region.find(b"\n", start)
+        if stop < 0 or stop - start > self._limit_bytes:
+            return
+        yield region[start:stop]
+        yield from (region[stop + 1 : stop + 1 + CONTEXT_BYTES] + self._after).split(b"\n")[:-1]
+
+    def _keep(self, snapshot: Snapshot | None) -> None:
+        if snapshot is None:
+            return
+        key = (snapshot.hostname or snapshot.event_hostname, snapshot.source)
+        if key not in self._closed and self._counts[key] < SNAPSHOTS_KEPT:
+            self._counts[key] += 1
+            self._found.append(snapshot)

@@ -1,0 +1,83 @@
+"""What log collectors wrap around Falco's lines: CRI, docker json-file, syslog. In: a line. Out: what Falco wrote.
+
+Sources: the CRI logging format (Kubernetes), docker's json-file driver (splits at 16 KiB), RFC 3164 and RFC 5424.
+"""
+
+import re
+from typing import Final
+
+import msgspec
+
+_CRI: Final = re.compile(
+    rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d) (stdout|stderr) ([PF])(?::\S*)? ?"
+)
+_TIMESTAMP: Final = (
+    rb"(?:[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d|\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:[.,]\d+)?(?:Z|[+-]\d\d:?\d\d))"
+)
+# The tag must be Falco's: a line of another program may quote anything.
+_SYSLOG: Final = re.compile(rb"(?:<\d{1,3}>)?" + _TIMESTAMP + rb" \S+ falco[\w.-]*(?:\[\d+\])?: ")
+_SYSLOG_5424: Final = re.compile(
+    rb"<\d{1,3}>1 \S+ \S+ falco\S* \S+ \S+ (?:-|(?:\[(?:[^\]\\\"]|\"(?:\\.|[^\"\\])*\")*\])+) (?:\xef\xbb\xbf)?"
+)
+_DOCKER_START: Final = b'{"log":'
+_STRIPPED: Final = b"\0 \t\r"  # NUL runs are what copytruncate leaves in a sparse file
+_BOM: Final = b"\xef\xbb\xbf"
+
+
+class _DockerLine(msgspec.Struct, gc=False):
+    log: str
+    stream: str = "stdout"
+
+
+class Broken(Exception):  # noqa: N818  not an error of ours: a line that cannot be unwrapped
+    """A line whose envelope cannot be read; the argument is the reason to count."""
+
+
+class Unwrapper:
+    """Take envelopes off the lines of one source, and join what the container runtime split.
+
+    ``unwrap(line)`` returns Falco's own line; None when there is nothing yet (a fragment, a blank line). Raises Broken
+    for a torn envelope or a joined line above ``limit_bytes``. Fragments of stdout and stderr are joined apart.
+    """
+
+    __slots__ = ("_fragments", "_limit_bytes", "_oversize")
+
+    def __init__(self, limit_bytes: int) -> None:
+        self._limit_bytes = limit_bytes
+        self._fragments: dict[bytes, bytes] = {}
+        self._oversize: set[bytes] = set()
+
+    def unwrap(self, line: bytes) -> bytes | None:
+        """Return the line that Falco wrote, or None if it is not complete yet or blank."""
+        line = line.removeprefix(_BOM).strip(_STRIPPED)
+        if not line:
+            return None
+        if line.startswith(b"{"):
+            return self._docker(line) if line.startswith(_DOCKER_START) else line
+        if line[:1].isdigit():
+            match = _CRI.match(line)
+            if match is not None:
+                return self._join(match[1], line[match.end() :], is_last=match[2] == b"F")
+        match = _SYSLOG.match(line) or _SYSLOG_5424.match(line)
+        return line[match.end() :] if match is not None else line
+
+    def _docker(self, line: bytes) -> bytes | None:
+        try:
+            wrapped = msgspec.json.decode(line, type=_DockerLine)
+            text = wrapped.log.encode()
+        except (msgspec.DecodeError, UnicodeError) as error:
+            raise Broken("bad_envelope") from error
+        return self._join(wrapped.stream.encode(), text, is_last=text.endswith(b"\n"))
+
+    def _join(self, stream: bytes, text: bytes, *, is_last: bool) -> bytes | None:
+        parts = self._fragments.pop(stream, b"")
+        if stream in self._oversize or len(parts) + len(text) > self._limit_bytes:
+            if not is_last:
+                self._oversize.add(stream)
+                return None
+            self._oversize.discard(stream)
+            raise Broken("oversize")
+        if not is_last:
+            self._fragments[stream] = parts + text
+            return None
+        return (parts + text).strip(_STRIPPED + b"\n") or None

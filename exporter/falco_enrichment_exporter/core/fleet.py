@@ -1,0 +1,220 @@
+"""State of every host: fold(record) changes it, collectors read it, and nobody else does."""
+
+from collections import Counter
+from typing import Final
+
+import msgspec
+
+from falco_enrichment_exporter.core import catalog, intervals
+from falco_enrichment_exporter.core.catalog import Group
+from falco_enrichment_exporter.core.records import Alert, Fields, Record, Rejection, Snapshot
+
+FIXED_TABLE_UNTIL: Final = (0, 38)
+FIXED_TABLE_SIZE: Final = 131072  # libs before 0.14: no setting
+OVERFLOW: Final = "(other)"
+MAX_SOURCES: Final = 32
+
+
+class Limits(msgspec.Struct, frozen=True):
+    """How much is kept, whatever is written into the log."""
+
+    max_hosts: int = 10_000
+    max_rules: int = 1_000
+
+
+class Track(msgspec.Struct):
+    """One (hostname, source): the fields of its newest snapshot, zeros filled in, and what came before it."""
+
+    fields: Fields
+    groups: set[Group]
+    life: intervals.Life
+    snapshots: int = 1
+    restarts: int = 0
+    reloads: int = 0
+
+    @property
+    def version(self) -> catalog.Version | None:
+        """Falco's version, None if the snapshot does not say."""
+        return catalog.version_of(self.fields.get("falco.version"))
+
+    @property
+    def uptime_seconds(self) -> float | None:
+        """Age of Falco's process at the newest snapshot; None where Falco did not know its start (a replay)."""
+        duration = intervals.gauge(self.fields, "falco.duration_sec")
+        return float(duration) if duration is not None and self.life.start_ns is not None else None
+
+
+class Fleet:
+    """All that is known about the hosts, and the counts of what was read.
+
+    ``hosts`` maps hostname -> source -> Track. ``default_hostname`` names hosts of lines that carry no name.
+    """
+
+    def __init__(
+        self,
+        *,
+        default_hostname: str,
+        thread_table_size: int,
+        limits: Limits | None = None,
+        counts_alerts: bool = True,
+    ) -> None:
+        self.hosts: dict[str, dict[str, Track]] = {}
+        self.alerts: Counter[tuple[str, str, str]] = Counter()  # hostname, source, priority
+        self.rule_alerts: Counter[tuple[str, str, str]] = Counter()  # rule, priority, source
+        self.lines: Counter[str] = Counter(snapshot=0, alert=0, other=0)
+        self.rejections: Counter[str] = Counter()
+        self.ignored: Counter[str] = Counter(duplicate=0, older=0)
+        self.limit_hits: Counter[str] = Counter(hosts=0, rules=0, sources=0)
+        self.limits = limits or Limits()
+        self._default_hostname = default_hostname
+        self._thread_table_size = thread_table_size
+        self._counts_alerts = counts_alerts
+        self._names: dict[str, str] = {}  # evt.hostname -> hostname of the envelope
+        self._turned_away: set[int] = set()
+        self._rules: set[str] = set()
+        self._alert_hosts: set[str] = set()
+        self._alert_sources: set[str] = set()
+
+    @property
+    def dropped_hosts(self) -> int:
+        """Count the distinct hosts that were turned away (exact up to ``max_hosts``)."""
+        return len(self._turned_away)
+
+    def fold(self, record: Record) -> None:
+        """Take in one record."""
+        if isinstance(record, Alert):
+            self.lines["alert"] += 1
+            if self._counts_alerts:
+                self._fold_alert(record)
+        elif isinstance(record, Snapshot):
+            self.lines["snapshot"] += 1
+            self._fold_snapshot(record)
+        elif isinstance(record, Rejection):
+            self.reject(record.reason)
+        else:
+            self.lines["other"] += 1
+
+    def reject(self, reason: str, count: int = 1) -> None:
+        """Count lines that could not be used."""
+        self.rejections[reason] += count
+
+    def thread_table_limit(self, track: Track) -> int:
+        """Return the size of the thread table: the setting, or the fixed one of Falco before 0.38."""
+        version = track.version
+        return FIXED_TABLE_SIZE if version is not None and version < FIXED_TABLE_UNTIL else self._thread_table_size
+
+    def _fold_alert(self, alert: Alert) -> None:
+        hostname = alert.hostname or self._default_hostname
+        if hostname not in self._alert_hosts:
+            if len(self._alert_hosts) >= self.limits.max_hosts:
+                self._turn_away(hostname)
+                return
+            self._alert_hosts.add(hostname)
+        source = self._within_limit("sources", alert.source, self._alert_sources, MAX_SOURCES)
+        rule = self._within_limit("rules", alert.rule, self._rules, self.limits.max_rules)
+        self.alerts[hostname, source, alert.priority] += 1
+        self.rule_alerts[rule, alert.priority, source] += 1
+
+    def _within_limit(self, limit: str, name: str, known: set[str], most: int) -> str:
+        """Return the name itself while there is room for another one, else the name of all that are left out."""
+        if name in known:
+            return name
+        if len(known) >= most:
+            self.limit_hits[limit] += 1
+            return OVERFLOW
+        known.add(name)
+        return name
+
+    def _fold_snapshot(self, snapshot: Snapshot) -> None:
+        hostname = self._hostname(snapshot)
+        tracks = self.hosts.get(hostname)
+        if tracks is None:
+            if len(self.hosts) >= self.limits.max_hosts:
+                self._turn_away(hostname)
+                return
+            tracks = self.hosts[hostname] = {}
+        track = tracks.get(snapshot.source)
+        if track is None:
+            if len(tracks) < MAX_SOURCES:
+                tracks[snapshot.source] = _new_track(snapshot)
+            else:
+                self.limit_hits["sources"] += 1
+        elif snapshot.at_ns == track.life.at_ns:
+            self.ignored["duplicate"] += 1
+        elif snapshot.at_ns < track.life.at_ns:
+            self.ignored["older"] += 1
+        else:
+            _advance(track, snapshot)
+
+    def _turn_away(self, hostname: str) -> None:
+        self.limit_hits["hosts"] += 1
+        if len(self._turned_away) < self.limits.max_hosts:
+            self._turned_away.add(hash(hostname))
+
+    def _hostname(self, snapshot: Snapshot) -> str:
+        """Name the host: the envelope's name, else what an envelope called this evt.hostname, else evt.hostname."""
+        event = snapshot.event_hostname
+        if snapshot.hostname is None:
+            return self._names.get(event, event) if event is not None else self._default_hostname
+        if event is not None and event != snapshot.hostname:
+            self._learn_name(event, snapshot.hostname)
+        return snapshot.hostname
+
+    def _learn_name(self, event: str, hostname: str) -> None:
+        known = self._names.get(event)
+        if known is None and len(self._names) < self.limits.max_hosts:
+            self._names[event] = hostname
+            self._rename(event, hostname)
+        elif known is not None and known != hostname:
+            self._names[event] = event  # two hosts go by this evt.hostname: it names neither
+
+    def _rename(self, old: str, new: str) -> None:
+        """Give a host that so far had only file-shape lines the name its envelope has just told."""
+        if new not in self.hosts and old in self.hosts:
+            self.hosts[new] = self.hosts.pop(old)
+
+
+def fill_zeros(fields: Fields) -> tuple[Fields, set[Group]]:
+    """Add the zeros that Falco left out, and tell which groups of fields are there.
+
+    Falco omits counters that are 0 (``include_empty_values: false``): a member that this version and engine have, and
+    whose group is present, is 0. A group that is absent stays unknown.
+    """
+    groups = {group for key in fields if (group := catalog.group_of(key)) is not None}
+    if "scap.n_evts" not in fields:
+        groups.discard(Group.KERNEL)  # n_drops_perc is printed without it too and proves nothing
+    groups.add(Group.WRAPPER)
+    has_container_plugin = any(key.startswith("plugins.container.") for key in fields)
+    version = catalog.version_of(fields.get("falco.version"))
+    engine = str(fields.get("scap.engine_name", ""))
+    filled = dict(fields)
+    for field in catalog.FIELDS:
+        if field.key in filled or field.group not in groups or not field.is_known_to(version, engine):
+            continue
+        if field.key.startswith("plugins.") and not has_container_plugin:
+            continue
+        if field.omitted_at_zero:
+            filled[field.key] = 0
+    return filled, groups
+
+
+def _new_track(snapshot: Snapshot) -> Track:
+    fields, groups = fill_zeros(snapshot.fields)
+    life = intervals.begin(snapshot, intervals.raw_counters(fields))
+    return Track(fields, groups, life)
+
+
+def _advance(track: Track, snapshot: Snapshot) -> None:
+    fields, groups = fill_zeros(snapshot.fields)
+    counters = intervals.raw_counters(fields)
+    if track.life.is_continued_by(snapshot):
+        track.life.advance(snapshot, counters)
+    else:
+        life = intervals.begin(snapshot, counters)
+        if life.start_ns != track.life.start_ns:
+            track.restarts += 1
+        else:
+            track.reloads += 1
+        track.life = life
+    track.fields, track.groups = fields, groups
+    track.snapshots += 1

@@ -1,0 +1,246 @@
+"""One line of Falco's output to what it means: Snapshot | Alert | Other | Rejection.
+
+Only the decoded top-level ``rule`` and ``source`` decide whether a JSON line is a snapshot: a command line inside an
+alert may quote anything. Line shapes: Falco's stats_writer.cpp and falco_outputs.cpp, tags 0.35 to 0.44.
+"""
+
+import math
+import re
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import msgspec
+
+from falco_enrichment_exporter.core import catalog
+
+Number = int | float
+Fields = dict[str, Number | str]
+
+SNAPSHOT_RULE: Final = "Falco internal: metrics snapshot"
+INTERNAL_SOURCE: Final = "internal"
+PRIORITIES: Final = {
+    name.lower(): name
+    for name in ("Emergency", "Alert", "Critical", "Error", "Warning", "Notice", "Informational", "Debug")
+}
+MAX_FIELDS: Final = 4096
+MAX_NAME_CHARS: Final = 255
+
+
+class Snapshot(msgspec.Struct, frozen=True, gc=False):
+    """One metrics snapshot. ``hostname`` is the envelope's (None: it has none); keys of ``fields`` are canonical."""
+
+    at_ns: int
+    source: str
+    hostname: str | None
+    event_hostname: str | None
+    fields: Fields
+
+
+class Alert(msgspec.Struct, frozen=True, gc=False):
+    """One ordinary alert."""
+
+    hostname: str | None
+    source: str
+    rule: str
+    priority: str
+
+
+class Other(msgspec.Struct, frozen=True, gc=False):
+    """A line that is rightly neither: a text alert, a log line of Falco itself, another internal message."""
+
+
+class Rejection(msgspec.Struct, frozen=True, gc=False):
+    """A line that cannot be used, and why (a fixed word, fit for a label)."""
+
+    reason: str
+
+
+Record = Snapshot | Alert | Other | Rejection
+OTHER: Final = Other()
+
+
+class _Line(msgspec.Struct, gc=False):
+    """The envelope; Any, because a wrong type in one field must not hide which field it was."""
+
+    rule: Any = None
+    source: Any = None
+    hostname: Any = None
+    priority: Any = None
+    time: Any = None
+    sample: Any = None
+    syscall: Any = None
+    cur: Any = None
+    output_fields: msgspec.Raw = msgspec.Raw()
+
+
+_LINE: Final = msgspec.json.Decoder(_Line)
+_OBJECT: Final = msgspec.json.Decoder(dict[str, Any])
+_TEXT_SNAPSHOT: Final = re.compile(
+    rb"(?:\d{4}-\d\d-\d\dT)?\d\d:\d\d:\d\d\.\d{1,9}(?:[+-]\d{4})?: Informational Falco metrics snapshot \("
+)
+_PAIR: Final = re.compile(rb"([^\s=\"()]{1,512})=(\"(?:[^\"\\]|\\.)*\"|[^\s\"()]+)(?: |\)$)")
+_ISO_TIME: Final = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(Z|[+-]\d\d:?\d\d)")
+_MEMORY_PREFIXES: Final = ("falco.memory_", "falco.host_memory_", "falco.container_memory_", "falco.jemalloc.")
+_ERRORS: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError)
+
+
+def decode(line: bytes) -> Record:
+    """Decode one complete line as Falco wrote it (no newline, no collector's envelope)."""
+    if line[:1] != b"{":
+        match = _TEXT_SNAPSHOT.match(line)
+        return _text_snapshot(line, match.end()) if match is not None else OTHER
+    try:
+        head = _LINE.decode(line)
+    except UnicodeDecodeError:
+        return _decode_replaced(line)
+    except _ERRORS:
+        return Rejection("bad_json")
+    return _classify(head)
+
+
+def _decode_replaced(line: bytes) -> Record:
+    """Decode a line with invalid UTF-8 in a field we need; Falco copies raw argv bytes at times."""
+    try:
+        return _classify(_LINE.decode(line.decode("utf-8", "replace").encode()))
+    except _ERRORS:
+        return Rejection("bad_json")
+
+
+def _classify(head: _Line) -> Record:
+    if head.rule is None:
+        if _is_object(head.output_fields) and head.sample is not None:
+            return _json_snapshot(head)
+        # falco -s FILE before 0.35: event counters only, nothing about enrichment
+        return OTHER if head.sample is not None and (head.syscall or head.cur) else Rejection("not_falco")
+    if not isinstance(head.rule, str):
+        return Rejection("not_falco")
+    if head.rule == SNAPSHOT_RULE and head.source in (INTERNAL_SOURCE, None):
+        return _json_snapshot(head)
+    if head.source == INTERNAL_SOURCE or head.rule.startswith("Falco internal:"):
+        return OTHER
+    return Alert(
+        hostname=_name(head.hostname),
+        source=_name(head.source) or catalog.SYSCALL,  # Falco wrote no source before 0.32
+        rule=head.rule[:MAX_NAME_CHARS],
+        priority=PRIORITIES.get(str(head.priority).lower(), "unknown"),
+    )
+
+
+def _json_snapshot(head: _Line) -> Record:
+    if not _is_object(head.output_fields):
+        return Rejection("no_fields")
+    try:
+        fields = _OBJECT.decode(head.output_fields)
+    except UnicodeDecodeError:
+        fields = _OBJECT.decode(bytes(head.output_fields).decode("utf-8", "replace").encode())
+    except _ERRORS:
+        return Rejection("bad_json")
+    return _snapshot(fields, _name(head.hostname), head.time)
+
+
+def _text_snapshot(line: bytes, start: int) -> Record:
+    fields: dict[str, Any] = {}
+    try:
+        while start < len(line):
+            pair = _PAIR.match(line, start)
+            if pair is None:
+                return Rejection("bad_text_snapshot")
+            fields[pair[1].decode("utf-8", "replace")] = msgspec.json.decode(pair[2])
+            start = pair.end()
+    except _ERRORS:
+        return Rejection("bad_text_snapshot")
+    # A complete text snapshot ends with the parenthesis that the last pair has consumed.
+    return _snapshot(fields, None, None) if line.endswith(b")") else Rejection("bad_text_snapshot")
+
+
+def _snapshot(raw: dict[str, Any], hostname: str | None, time: object) -> Record:
+    at_ns = _number(raw.get("evt.time")) or _iso_ns(time)
+    if not at_ns or not 0 < at_ns < 1 << 63:
+        return Rejection("no_time")
+    source = _name(raw.get("evt.source"))
+    if source is None:
+        return Rejection("no_source")
+    if len(raw) > MAX_FIELDS:
+        return Rejection("too_many_fields")
+    fields = canonical(raw)
+    event_hostname = _name(fields.get("evt.hostname"))
+    return Snapshot(at_ns=int(at_ns), source=source, hostname=hostname, event_hostname=event_hostname, fields=fields)
+
+
+def canonical(raw: dict[str, Any]) -> Fields:
+    """Bring the names and units of any Falco from 0.35 on to those of 0.44 in base units.
+
+    Values that are neither text nor a finite number are left out: unknown, not zero. Falco's gRPC output prints every
+    value as text, ``evt.time`` included; such numbers are read back.
+    """
+    is_all_text = isinstance(raw.get("evt.time"), str)
+    memory_unit = _memory_unit(raw)
+    fields: Fields = {}
+    for key, value in raw.items():
+        text = value if isinstance(value, str) else None
+        number = _number(value) if text is None or is_all_text else None
+        if number is not None:
+            name, factor = _base_unit(key, memory_unit)
+            fields[name] = number * factor
+        elif text is not None:
+            fields[catalog.ALIASES.get(key, key)] = text
+    return fields
+
+
+def _base_unit(key: str, memory_unit: int | None) -> tuple[str, int]:
+    if key in catalog.ALIASES:
+        return catalog.ALIASES[key], 1
+    ambiguous = catalog.AMBIGUOUS_MEMORY.get(key)
+    if ambiguous is not None:
+        return ambiguous[0], memory_unit or ambiguous[1]
+    if key.startswith(_MEMORY_PREFIXES):
+        if key.endswith("_mb"):
+            return key[:-3] + "_bytes", 1 << 20
+        if key.endswith("_kb"):
+            return key[:-3] + "_bytes", 1 << 10
+    return key, 1
+
+
+def _memory_unit(raw: dict[str, Any]) -> int | None:
+    """Tell the unit of 0.35 to 0.37's memory fields: bytes per MiB, or None when each has its own unit.
+
+    The keys do not say whether ``convert_memory_to_mb`` was on. Falco maps hundreds of MiB, far less than 64 GiB and
+    far more than 64 MiB, so the size of the number does.
+    """
+    virtual = _number(raw.get("falco.memory_vsz"))
+    if virtual is not None:
+        return 1 << 20 if virtual < 1 << 16 else None
+    resident = _number(raw.get("falco.memory_rss"))
+    return 1 << 20 if resident is None or resident < 1 << 12 else None
+
+
+def _number(value: object) -> Number | None:
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, str):
+        try:
+            value = float(value) if any(c in value for c in ".eE") else int(value[:24])
+        except ValueError:
+            return None
+    if isinstance(value, int):
+        return value if -(1 << 64) < value < 1 << 64 else None
+    return value if isinstance(value, float) and math.isfinite(value) else None
+
+
+def _name(value: object) -> str | None:
+    return value[:MAX_NAME_CHARS] if isinstance(value, str) and value else None
+
+
+def _is_object(raw: msgspec.Raw) -> bool:
+    return bytes(memoryview(raw)[:1]) == b"{"
+
+
+def _iso_ns(value: object) -> int | None:
+    match = _ISO_TIME.fullmatch(value) if isinstance(value, str) else None
+    if match is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(match[1] + match[3])
+    except ValueError:
+        return None
+    return int(moment.astimezone(UTC).timestamp()) * 10**9 + int((match[2] or "0").ljust(9, "0"))

@@ -1,0 +1,1 @@
+"""The rim on the output side: state to Prometheus metric families."""

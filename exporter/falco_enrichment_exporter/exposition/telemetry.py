@@ -1,0 +1,109 @@
+"""Series about the exporter itself: prefix ``falco_enrichment_exporter_``."""
+
+import logging
+import platform
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Protocol
+
+from prometheus_client.core import Metric
+from prometheus_client.registry import Collector
+
+from falco_enrichment_exporter import __version__
+from falco_enrichment_exporter.core import series
+from falco_enrichment_exporter.core.catalog import PREFIX
+from falco_enrichment_exporter.core.fleet import Fleet
+from falco_enrichment_exporter.exposition.families import Families
+
+_log = logging.getLogger(__name__)
+
+
+class SourceStatus(Protocol):
+    """What every kind of source can say of itself."""
+
+    path: str
+    is_up: bool
+
+    @property
+    def lag_bytes(self) -> int: ...  # noqa: D102  bytes that are there and not read yet
+
+
+class Tally:
+    """Counts of what the sources did to the outside world; shared by all of them."""
+
+    def __init__(self) -> None:
+        self.read_bytes = 0
+        self.skipped_bytes = 0
+        self.rotations: Counter[str] = Counter(rename=0, truncate=0)
+        self.errors: Counter[str] = Counter()
+        self.collect_errors: Counter[str] = Counter()
+
+
+class TelemetryCollector(Collector):
+    """Expose the exporter's own health."""
+
+    def __init__(self, fleet: Fleet, tally: Tally, sources: Iterable[SourceStatus], *, started_at: float) -> None:
+        self._fleet = fleet
+        self._tally = tally
+        self._sources = sources
+        self._started_at = started_at
+
+    def describe(self) -> list[Metric]:
+        """Return nothing: the names are fixed elsewhere and cannot clash."""
+        return []
+
+    def collect(self) -> Iterator[Metric]:
+        """Make all families from the counts as they are now."""
+        families = Families()
+        fleet, tally = self._fleet, self._tally
+        build = {"version": __version__, "python": platform.python_version()}
+        _add(families, "build_info", 1, build)
+        _add(families, "start_time_seconds", self._started_at)
+        _add(families, "read_bytes_total", tally.read_bytes)
+        _add(families, "skipped_bytes_total", tally.skipped_bytes)
+        _add(families, "hosts", len(fleet.hosts))
+        _add(families, "dropped_hosts_total", fleet.dropped_hosts)
+        counts: dict[str, Mapping[str, int]] = {
+            "lines_total": fleet.lines,
+            "lines_rejected_total": fleet.rejections,
+            "snapshots_ignored_total": fleet.ignored,
+            "limit_hits_total": fleet.limit_hits,
+            "rotations_total": tally.rotations,
+            "source_errors_total": tally.errors,
+            "collect_errors_total": tally.collect_errors,
+        }
+        for name, by_label in counts.items():
+            (label,) = series.SELF_SERIES[name].labels
+            for value, count in by_label.items():
+                _add(families, name, count, {label: value})
+        for source in self._sources:
+            _add(families, "source_up", int(source.is_up), {"path": source.path})
+            _add(families, "source_lag_bytes", source.lag_bytes, {"path": source.path})
+        return iter(families)
+
+
+class GuardedCollector(Collector):
+    """Keep one failing collector from failing the whole scrape, which prometheus_client does not guard."""
+
+    def __init__(self, inner: Collector, name: str, tally: Tally) -> None:
+        self._inner = inner
+        self._name = name
+        self._tally = tally
+
+    def describe(self) -> list[Metric]:
+        """Return nothing, as the collectors inside do."""
+        return []
+
+    def collect(self) -> list[Metric]:
+        """Return the inner collector's families, or none at all if it raises."""
+        try:
+            return list(self._inner.collect())
+        except Exception:  # noqa: BLE001  the one guarded exception: the scrape must go on
+            self._tally.collect_errors[self._name] += 1
+            _log.exception("a part of the metrics page failed", extra={"collector": self._name})
+            return []
+
+
+def _add(families: Families, name: str, value: float, labels: dict[str, str] | None = None) -> None:
+    row = series.SELF_SERIES[name]
+    families.add(PREFIX + series.SELF_PREFIX + name, row.kind, row.help, labels or {}, value)

@@ -1,0 +1,158 @@
+"""The composition root: settings to a running service, and its end."""
+
+import asyncio
+import contextlib
+import logging
+import signal
+import socket
+import time
+from collections.abc import Callable, Coroutine, Iterator
+from pathlib import Path
+
+import uvicorn
+from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
+
+from falco_enrichment_exporter import __version__
+from falco_enrichment_exporter.core.fleet import Fleet, Limits
+from falco_enrichment_exporter.errors import SetupError
+from falco_enrichment_exporter.exposition.collector import FleetCollector
+from falco_enrichment_exporter.exposition.native import NativeCollector
+from falco_enrichment_exporter.exposition.rules import read_rules
+from falco_enrichment_exporter.exposition.telemetry import GuardedCollector, SourceStatus, Tally, TelemetryCollector
+from falco_enrichment_exporter.settings import ServeSettings, parse_address
+from falco_enrichment_exporter.sources.files import FileSource
+from falco_enrichment_exporter.sources.stdin import StdinSource
+from falco_enrichment_exporter.web import app as web
+from falco_enrichment_exporter.web.status import status
+
+STDIN = "-"
+DRAIN_SECONDS = 2
+
+_log = logging.getLogger(__name__)
+
+
+class Sources:
+    """All sources; iterating gives the status of each path."""
+
+    def __init__(self, settings: ServeSettings, fleet: Fleet, tally: Tally) -> None:
+        paths = [path for path in settings.source.paths if path != STDIN]
+        limit = settings.limits.max_line_bytes
+        poll = settings.source.poll_interval
+        self.files = FileSource(paths, fleet=fleet, tally=tally, limit_bytes=limit, poll_seconds=poll)
+        has_stdin = STDIN in settings.source.paths
+        self.stdin = StdinSource(fleet=fleet, tally=tally, limit_bytes=limit) if has_stdin else None
+
+    def __iter__(self) -> Iterator[SourceStatus]:
+        yield from self.files
+        if self.stdin is not None:
+            yield self.stdin
+
+    def waiting_for(self) -> str | None:
+        """Say what readiness waits for; None when everything that was there is taken in."""
+        if not self.files.is_ready:
+            return "reading what the files hold"
+        if self.stdin is not None and not self.stdin.is_ready:
+            return "reading standard input"
+        return None
+
+
+class Server(uvicorn.Server):
+    """uvicorn without its signal handling: it would re-raise the signal after draining and kill us in mid-sentence."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave the signals to the service."""
+        yield
+
+
+Feed = Callable[[], Coroutine[None, None, None]]
+"""Something that runs beside the service and ends with it."""
+
+
+async def serve(settings: ServeSettings, feed: Feed | None = None) -> None:
+    """Follow the sources and serve until SIGTERM or SIGINT. Raises SetupError for what only now shows."""
+    fleet = Fleet(
+        default_hostname=settings.source.hostname,
+        thread_table_size=settings.source.thread_table_size,
+        limits=Limits(max_hosts=settings.limits.max_hosts, max_rules=settings.limits.max_rules),
+        counts_alerts=settings.alerts.enabled,
+    )
+    tally = Tally()
+    sources = Sources(settings, fleet, tally)
+    thresholds = settings.thresholds.model_dump()
+    surface = web.Surface(
+        registry=_registry(settings, fleet, tally, sources),
+        status=lambda now: status(fleet, list(sources), thresholds, now=now, waiting_for=sources.waiting_for()),
+        waiting_for=sources.waiting_for,
+        telemetry_path=settings.web.telemetry_path,
+    )
+    sockets = bind(settings.web.listen_address)
+    config = uvicorn.Config(
+        web.create(surface),
+        log_config=None,
+        access_log=False,
+        lifespan="off",
+        server_header=False,
+        timeout_graceful_shutdown=DRAIN_SECONDS,
+        timeout_keep_alive=75,
+        limit_concurrency=512,
+        h11_max_incomplete_event_size=16 * 1024,
+    )
+    for listener in sockets:
+        _log.info("listening", extra={"address": _written(listener), "version": __version__})
+    await _run(Server(config), sockets, sources, feed)
+
+
+async def _run(server: Server, sockets: list[socket.socket], sources: Sources, feed: Feed | None) -> None:
+    loop = asyncio.get_running_loop()
+
+    def stop(name: str) -> None:
+        _log.info("stopping", extra={"signal": name})
+        server.should_exit = True
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop, number.name)
+    async with asyncio.TaskGroup() as tasks:
+        following = [tasks.create_task(sources.files.run())]
+        if sources.stdin is not None:
+            following.append(tasks.create_task(sources.stdin.run()))
+        if feed is not None:
+            following.append(tasks.create_task(feed()))
+        try:
+            await server.serve(sockets)
+        finally:
+            for task in following:
+                task.cancel()
+    await sources.files.close()
+
+
+def bind(address: str) -> list[socket.socket]:
+    """Open the listening sockets; all interfaces is one socket for IPv6 and IPv4 together where there is IPv6."""
+    host, port = parse_address(address)
+    try:
+        if not host:
+            dual = socket.has_dualstack_ipv6()
+            family = socket.AF_INET6 if dual else socket.AF_INET
+            return [socket.create_server(("", port), family=family, dualstack_ipv6=dual, backlog=256)]
+        family, _, _, _, resolved = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        return [socket.create_server(resolved[:2], family=family, backlog=256)]
+    except OSError as error:
+        raise SetupError(f"--web.listen-address: cannot listen on {address}: {error.strerror or error}") from error
+
+
+def _written(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _registry(settings: ServeSettings, fleet: Fleet, tally: Tally, sources: Sources) -> CollectorRegistry:
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(GuardedCollector(FleetCollector(fleet, settings.thresholds.model_dump()), "fleet", tally))
+    if settings.native.enabled:
+        rules = read_rules([Path(path) for path in settings.native.rules_files])
+        registry.register(GuardedCollector(NativeCollector(fleet, rules), "native", tally))
+    registry.register(TelemetryCollector(fleet, tally, sources, started_at=time.time()))
+    ProcessCollector(registry=registry)
+    PlatformCollector(registry=registry)
+    GCCollector(registry=registry)
+    return registry

@@ -1,0 +1,203 @@
+"""Follow files and globs: they appear late, grow, are renamed, truncated, replaced, and lose their permissions.
+
+One task for all files: look at the paths, read what grew in bounded turns, fold it, sleep. Facts come from stat(2);
+what they mean is decided by core.rotation.
+"""
+
+import asyncio
+import errno
+import logging
+from collections.abc import Iterable, Iterator
+
+from falco_enrichment_exporter.core.fleet import Fleet
+from falco_enrichment_exporter.core.intake import fold_lines
+from falco_enrichment_exporter.core.lines import LineBuffer
+from falco_enrichment_exporter.core.rotation import Change, FileFacts, compare
+from falco_enrichment_exporter.exposition.telemetry import Tally
+from falco_enrichment_exporter.sources.follower import FollowedPath, OpenFile, open_file
+from falco_enrichment_exporter.sources.looking import Sight, look
+from falco_enrichment_exporter.sources.warm import WarmStart
+
+TURN_BYTES = 1 << 20
+LINGER_SECONDS = 10.0  # a writer may hold a rotated file for some seconds more
+WARM_SECONDS = 0.3  # of searching before it is ready; the rest of a long file is searched afterwards
+
+_log = logging.getLogger(__name__)
+
+
+class FileSource:
+    """Follow every file that the patterns match, now and later.
+
+    A file that is there at the start is taken up at its end, after its newest snapshots were served; one that appears
+    later is read from its start. ``is_ready`` once what was there at the start is taken in.
+    """
+
+    def __init__(
+        self, patterns: Iterable[str], *, fleet: Fleet, tally: Tally, limit_bytes: int, poll_seconds: float
+    ) -> None:
+        self.paths: dict[str, FollowedPath] = {}
+        self.is_ready = False
+        self._patterns = list(patterns)
+        self._fleet = fleet
+        self._tally = tally
+        self._limit_bytes = limit_bytes
+        self._poll_seconds = poll_seconds
+        self._buffer = LineBuffer(limit_bytes)
+        self._searches: list[WarmStart] = []
+
+    def __iter__(self) -> Iterator[FollowedPath]:
+        return iter(self.paths.values())
+
+    async def run(self) -> None:
+        """Follow until cancelled."""
+        now = asyncio.get_running_loop().time
+        await self._look(now())
+        await self._start()
+        while True:
+            due = now() + self._poll_seconds
+            has_more = True
+            while has_more and now() < due:
+                has_more = await self._read_turn()
+                self.is_ready = self.is_ready or not has_more
+                if not has_more:
+                    has_more = await self._search(now() + WARM_SECONDS)
+            await asyncio.sleep(max(due - now(), 0))
+            await self._look(now())
+
+    async def close(self) -> None:
+        """Close every file."""
+        for followed in self:
+            for file in followed.files:
+                await file.file.close()
+
+    # -- looking -------------------------------------------------------------------------------------------------
+
+    async def _look(self, now: float) -> None:
+        """Compare what is held open with what is under the paths; open, move and close accordingly."""
+        held = {file.identity: file.file.fileno() for followed in self for file in followed.files}
+        sight = await asyncio.to_thread(look, self._patterns, list(self.paths), held)
+        for followed in self:
+            for file in followed.files:
+                self._update(file, sight.held[file.identity], now)
+        for path, found in sight.paths.items():
+            followed = self.paths.setdefault(path, FollowedPath(path))
+            if isinstance(found, OSError):
+                self._lose(followed, found, now)
+            elif followed.current is not None and compare(followed.current.facts, 0, found) is Change.REPLACED:
+                self._tally.rotations["rename"] += 1
+                followed.leave_current(now)
+        await self._fill(sight)
+        await self._close_left(now)
+
+    def _update(self, file: OpenFile, facts: FileFacts, now: float) -> None:
+        if file.left_at is not None and facts.size_bytes > file.facts.size_bytes:
+            file.left_at = now
+        if compare(file.facts, file.read_to_bytes, facts) is Change.TRUNCATED:
+            self._tally.rotations["truncate"] += 1
+            file.start_at(0)
+        file.facts = facts
+
+    async def _fill(self, sight: Sight) -> None:
+        """Give every path that has a file its file: one that is held already (a rename within a glob), or a new one."""
+        for path, found in sight.paths.items():
+            if isinstance(found, OSError):
+                continue
+            followed = self.paths[path]
+            try:
+                if followed.current is None and not self._is_current(found):
+                    followed.current = self._take(found) or await open_file(path, found, self._limit_bytes)
+                followed.is_up, followed.has_failed = True, False
+            except OSError as error:
+                self._lose(followed, error, 0)
+
+    def _is_current(self, facts: FileFacts) -> bool:
+        """Say whether the file is followed under another of the paths: a link to it is not another file."""
+        return any(
+            followed.current is not None and followed.current.identity == (facts.device, facts.inode)
+            for followed in self
+        )
+
+    def _take(self, facts: FileFacts) -> OpenFile | None:
+        for followed in self:
+            for file in followed.left:
+                if file.identity == (facts.device, facts.inode):
+                    followed.left.remove(file)
+                    file.left_at = None
+                    return file
+        return None
+
+    def _lose(self, followed: FollowedPath, error: OSError, now: float) -> None:
+        if followed.is_up or not followed.has_failed:
+            self._tally.errors[errno.errorcode.get(error.errno or 0, "unknown")] += 1
+            _log.warning("source cannot be read", extra={"path": followed.path, "error": error.strerror or str(error)})
+        followed.is_up, followed.has_failed = False, True
+        if isinstance(error, FileNotFoundError):
+            followed.leave_current(now)
+
+    async def _close_left(self, now: float) -> None:
+        for path, followed in list(self.paths.items()):
+            for file in list(followed.left):
+                if file.left_at is not None and now - file.left_at > LINGER_SECONDS and not file.has_more:
+                    followed.left.remove(file)
+                    await file.file.close()
+                    if file.lag_bytes:
+                        self._fleet.reject("unfinished")
+            if not followed.files and not followed.is_up and path not in self._patterns:
+                del self.paths[path]  # a glob's file that is gone
+
+    # -- reading -------------------------------------------------------------------------------------------------
+
+    async def _read_turn(self) -> bool:
+        """Read a bounded piece of every file that has grown, in turn; tell whether any has more."""
+        has_more = False
+        for followed in list(self):
+            for file in followed.files:
+                if file.has_more:
+                    try:
+                        await self._read(file)
+                    except OSError as error:
+                        self._lose(followed, error, 0)
+                    else:
+                        has_more = has_more or file.has_more
+        return has_more
+
+    async def _read(self, file: OpenFile) -> None:
+        lines, count = await file.read(self._buffer, TURN_BYTES)
+        self._tally.read_bytes += count
+        fold_lines(lines, file.unwrapper, self._fleet)
+        if self._buffer.oversize_lines:
+            self._fleet.reject("oversize", self._buffer.oversize_lines)
+            self._buffer.oversize_lines = 0
+
+    # -- the start -----------------------------------------------------------------------------------------------
+
+    async def _start(self) -> None:
+        """Serve the newest snapshots of the files that are there, and follow from their ends."""
+        for followed in self:
+            if followed.current is not None:
+                self._searches.append(WarmStart(followed.current, self._limit_bytes))
+                self._tally.skipped_bytes += followed.current.facts.size_bytes
+        await self._search(asyncio.get_running_loop().time() + WARM_SECONDS)
+
+    async def _search(self, until: float) -> bool:
+        """Search on for snapshots, the newest blocks of all files first; tell whether there is more to search."""
+        now = asyncio.get_running_loop().time
+        searches, is_first_block = list(self._searches), True
+        while self._searches and (is_first_block or now() < until):
+            for search in list(self._searches):
+                await self._step(search)
+            is_first_block = False
+        found = [snapshot for search in searches for snapshot in search.snapshots()]
+        for snapshot in sorted(found, key=lambda snapshot: snapshot.at_ns):
+            self._fleet.fold(snapshot)
+        return bool(self._searches)
+
+    async def _step(self, search: WarmStart) -> None:
+        try:
+            if not search.is_over:
+                await search.step()
+            is_over = search.is_over
+        except OSError:
+            is_over = True
+        if is_over:
+            self._searches.remove(search)

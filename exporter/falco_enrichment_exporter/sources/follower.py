@@ -1,0 +1,105 @@
+"""One file held open, and one path that is followed through rotations."""
+
+from dataclasses import dataclass, field
+
+import aiofiles
+from aiofiles.threadpool.binary import AsyncFileIO
+
+from falco_enrichment_exporter.core.envelope import Unwrapper
+from falco_enrichment_exporter.core.lines import LineBuffer
+from falco_enrichment_exporter.core.rotation import FileFacts
+
+Identity = tuple[int, int]
+"""(device, inode)."""
+
+
+@dataclass(slots=True, eq=False)
+class OpenFile:
+    """A file that is held open: what was read of it, and what its lines need to be understood.
+
+    ``offset_bytes`` is the start of the first line that was not taken in, so it can be stored and gone on from;
+    ``read_to_bytes`` is how far it was looked at. Between the two stands an unfinished line.
+    """
+
+    file: AsyncFileIO
+    facts: FileFacts
+    unwrapper: Unwrapper
+    offset_bytes: int = 0
+    read_to_bytes: int = 0
+    is_skipping: bool = False
+    left_at: float | None = None  # since when another file has its path, or since it last grew; monotonic seconds
+
+    @property
+    def identity(self) -> Identity:
+        """Return what tells this file from any other one."""
+        return self.facts.device, self.facts.inode
+
+    @property
+    def lag_bytes(self) -> int:
+        """Bytes that are there and not taken in; an unfinished last line is among them."""
+        return max(self.facts.size_bytes - self.offset_bytes, 0)
+
+    @property
+    def has_more(self) -> bool:
+        """Say whether there are bytes that were not looked at."""
+        return self.facts.size_bytes > self.read_to_bytes
+
+    def start_at(self, offset_bytes: int, *, is_skipping: bool = False) -> None:
+        """Go on reading from a start of a line; ``is_skipping``: from within a line that is too long."""
+        self.offset_bytes = self.read_to_bytes = offset_bytes
+        self.is_skipping = is_skipping
+
+    async def read(self, buffer: LineBuffer, most_bytes: int) -> tuple[list[bytes], int]:
+        """Read up to ``most_bytes`` on; return the complete lines and the number of new bytes. Raises OSError."""
+        position = self.offset_bytes
+        await self.file.seek(position)
+        buffer.reset(is_skipping=self.is_skipping)
+        lines: list[bytes] = []
+        is_at_end = False
+        while position < self.read_to_bytes + most_bytes:
+            with buffer.writable() as free:
+                count = await self.file.readinto(free)
+            if not count:
+                is_at_end = True
+                break
+            position += count
+            lines += buffer.commit(count)
+        new_bytes = max(position - self.read_to_bytes, 0)
+        self.offset_bytes, self.is_skipping = position - buffer.tail_bytes, buffer.is_skipping
+        # Bytes that a look saw and that are gone (a truncation in between) are not waited for: the next look tells.
+        self.read_to_bytes = max(position, self.facts.size_bytes) if is_at_end else position
+        return lines, new_bytes
+
+
+async def open_file(path: str, facts: FileFacts, limit_bytes: int) -> OpenFile:
+    """Open a path for reading. Raises OSError."""
+    file = await aiofiles.open(path, "rb", buffering=0)
+    return OpenFile(file=file, facts=facts, unwrapper=Unwrapper(limit_bytes))
+
+
+@dataclass(slots=True, eq=False)
+class FollowedPath:
+    """A path, the file that is there now, and those that were there before and may still be written to."""
+
+    path: str
+    is_up: bool = False
+    has_failed: bool = False
+    current: OpenFile | None = None
+    left: list[OpenFile] = field(default_factory=list)
+
+    @property
+    def lag_bytes(self) -> int:
+        """Bytes that are there and not taken in."""
+        return sum(file.lag_bytes for file in self.files)
+
+    @property
+    def files(self) -> list[OpenFile]:
+        """All files of this path, the older ones first."""
+        return [*self.left, self.current] if self.current is not None else list(self.left)
+
+    def leave_current(self, now: float) -> None:
+        """Note that the current file is no longer under the path; it is read on for a while."""
+        if self.current is not None:
+            self.current.left_at = now
+            self.left.append(self.current)
+            self.current = None

@@ -1,0 +1,68 @@
+"""Standard input as a source: a pipe from Falco, or a file that is redirected."""
+
+import asyncio
+import errno
+import logging
+import os
+import stat
+
+from falco_enrichment_exporter.core.envelope import Unwrapper
+from falco_enrichment_exporter.core.fleet import Fleet
+from falco_enrichment_exporter.core.intake import fold_lines
+from falco_enrichment_exporter.core.lines import LineBuffer
+from falco_enrichment_exporter.exposition.telemetry import Tally
+
+BLOCK_BYTES = 1 << 16
+
+_log = logging.getLogger(__name__)
+
+
+class StdinSource:
+    """Read standard input to its end, everything counted, and go on serving after it."""
+
+    def __init__(self, *, fleet: Fleet, tally: Tally, limit_bytes: int, descriptor: int = 0) -> None:
+        self.path = "-"
+        self.is_up = True
+        self.is_ready = False
+        self.lag_bytes = 0  # a pipe does not tell
+        self._fleet = fleet
+        self._tally = tally
+        self._descriptor = descriptor
+        self._buffer = LineBuffer(limit_bytes)
+        self._unwrapper = Unwrapper(limit_bytes)
+
+    async def run(self) -> None:
+        """Read until end of file or cancelled."""
+        is_file = stat.S_ISREG(os.fstat(self._descriptor).st_mode)
+        self.is_ready = not is_file  # what a writer will send into a pipe cannot be waited for
+        try:
+            while data := await (self._read_file() if is_file else self._read_pipe()):
+                self._tally.read_bytes += len(data)
+                fold_lines(self._buffer.feed(data), self._unwrapper, self._fleet)
+                self._count_oversize()
+        except OSError as error:
+            self._tally.errors[errno.errorcode.get(error.errno or 0, "unknown")] += 1
+            _log.warning("standard input cannot be read", extra={"error": error.strerror})
+        if self._buffer.tail_bytes:
+            self._fleet.reject("unfinished")
+        self.is_up, self.is_ready = False, True
+        _log.info("standard input has ended")
+
+    async def _read_file(self) -> bytes:
+        return await asyncio.to_thread(os.read, self._descriptor, BLOCK_BYTES)
+
+    async def _read_pipe(self) -> bytes:
+        """Wait until there is something without a thread, which would keep the process from ending."""
+        loop = asyncio.get_running_loop()
+        readable = asyncio.Event()
+        loop.add_reader(self._descriptor, readable.set)
+        try:
+            await readable.wait()
+        finally:
+            loop.remove_reader(self._descriptor)
+        return os.read(self._descriptor, BLOCK_BYTES)
+
+    def _count_oversize(self) -> None:
+        if self._buffer.oversize_lines:
+            self._fleet.reject("oversize", self._buffer.oversize_lines)
+            self._buffer.oversize_lines = 0

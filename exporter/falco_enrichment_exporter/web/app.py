@@ -1,0 +1,127 @@
+"""HTTP: /metrics, health, status. Starlette routes over state that others keep."""
+
+import gzip
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import choose_encoder
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from falco_enrichment_exporter.web import formats
+
+GZIP_FROM_BYTES = 4096
+_HEADERS = (
+    (b"x-content-type-options", b"nosniff"),
+    (
+        b"content-security-policy",
+        b"default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'none'",
+    ),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cache-control", b"no-store"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Surface:
+    """What the web needs of the rest: the metrics, the status, and what readiness waits for (None: ready)."""
+
+    registry: CollectorRegistry
+    status: Callable[[float], dict[str, Any]]
+    waiting_for: Callable[[], str | None]
+    telemetry_path: str = "/metrics"
+
+
+class SafeHeaders:
+    """Add headers that keep a browser from doing anything but show the page."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on; add the headers to the start of the response."""
+
+        async def add(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message.get("headers", []), *_HEADERS]
+            await send(message)
+
+        await self._app(scope, receive, add)
+
+
+def create(surface: Surface) -> Starlette:
+    """Build the application."""
+    page = _environment().get_template("status.html")
+
+    def metrics(request: Request) -> Response:
+        return _metrics(surface.registry, request)
+
+    async def metrics_route(request: Request) -> Response:
+        return metrics(request)  # on the loop's thread, so that a scrape sees all of a snapshot or none of it
+
+    async def healthy(_: Request) -> Response:
+        return PlainTextResponse("Healthy.\n")
+
+    async def ready(_: Request) -> Response:
+        waiting_for = surface.waiting_for()
+        if waiting_for is None:
+            return PlainTextResponse("Ready.\n")
+        return PlainTextResponse(f"Not ready: {waiting_for}.\n", status_code=503)
+
+    async def status(_: Request) -> Response:
+        return JSONResponse(surface.status(time.time()))
+
+    async def index(_: Request) -> Response:
+        return HTMLResponse(page.render(status=surface.status(time.time()), metrics_path=surface.telemetry_path))
+
+    routes = [
+        Route("/", index),
+        Route(surface.telemetry_path, metrics_route),
+        Route("/-/healthy", healthy),
+        Route("/-/ready", ready),
+        Route("/api/v1/status", status),
+    ]
+    return Starlette(routes=routes, middleware=[Middleware(SafeHeaders)])
+
+
+def _metrics(registry: CollectorRegistry, request: Request) -> Response:
+    encode, content_type = choose_encoder(request.headers.get("accept", ""))
+    if names := request.query_params.getlist("name[]"):
+        body = encode(registry.restricted_registry(names))
+    else:
+        body = encode(registry)
+    headers = {"vary": "Accept, Accept-Encoding"}
+    if len(body) >= GZIP_FROM_BYTES and _accepts_gzip(request.headers.get("accept-encoding", "")):
+        body, headers["content-encoding"] = gzip.compress(body, compresslevel=1), "gzip"
+    # Not as media_type: starlette would add a charset of its own to a text type.
+    return Response(body, headers=headers | {"content-type": content_type})
+
+
+def _accepts_gzip(header: str) -> bool:
+    for item in header.split(","):
+        coding, _, weight = item.partition(";")
+        if coding.strip().lower() in ("gzip", "*"):
+            return weight.replace(" ", "") not in ("q=0", "q=0.0", "q=0.00", "q=0.000")
+    return False
+
+
+def _environment() -> Environment:
+    folder = Path(__file__).parent / "templates"
+    environment = Environment(
+        loader=FileSystemLoader(folder),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= formats.FILTERS
+    return environment

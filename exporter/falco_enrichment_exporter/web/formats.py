@@ -1,0 +1,48 @@
+"""How numbers are written for people. Unknown is a dash, never a zero."""
+
+from typing import Final
+
+UNKNOWN: Final = "–"  # noqa: RUF001  a dash on purpose
+_STEPS: Final = ((86400, "d"), (3600, "h"), (60, "m"))
+
+
+def duration(seconds: float | None) -> str:
+    """Write a duration with its two largest units: 45s, 3m 20s, 5h 2m, 12d 4h."""
+    if seconds is None:
+        return UNKNOWN
+    rest = int(seconds)
+    parts: list[str] = []
+    for size, unit in _STEPS:
+        if rest >= size or parts:
+            parts.append(f"{rest // size}{unit}")
+            rest %= size
+        if len(parts) == 2:  # noqa: PLR2004  two units are enough
+            return " ".join(part for part in parts if part[0] != "0" or len(part) > 2)  # noqa: PLR2004  not "0m"
+    return " ".join([*parts, f"{rest}s"])
+
+
+def percent(ratio: float | None) -> str:
+    """Write a ratio in percent with as many decimals as it takes to be more than 0."""
+    if ratio is None:
+        return UNKNOWN
+    value = ratio * 100
+    return f"{value:.0f} %" if value == 0 or value >= 10 else f"{value:.2g} %"  # noqa: PLR2004
+
+
+def count(number: float | None) -> str:
+    """Write a whole number with thin groups of three."""
+    return UNKNOWN if number is None else f"{number:,.0f}".replace(",", "\u202f")
+
+
+def size(number: float | None) -> str:
+    """Write a number of bytes with a binary unit."""
+    if number is None:
+        return UNKNOWN
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if number < 1024 or unit == "GiB":  # noqa: PLR2004
+            break
+        number /= 1024
+    return f"{number:.0f} {unit}" if number == int(number) else f"{number:.1f} {unit}"
+
+
+FILTERS: Final = {"duration": duration, "percent": percent, "count": count, "size": size}
