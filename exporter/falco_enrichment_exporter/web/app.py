@@ -17,6 +17,7 @@ from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, R
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from falco_enrichment_exporter.exposition.families import OpenMetricsView
 from falco_enrichment_exporter.web import formats
 
 GZIP_FROM_BYTES = 4096
@@ -95,10 +96,8 @@ def create(surface: Surface) -> Starlette:
 
 def _metrics(registry: CollectorRegistry, request: Request) -> Response:
     encode, content_type = choose_encoder(request.headers.get("accept", ""))
-    if names := request.query_params.getlist("name[]"):
-        body = encode(registry.restricted_registry(names))
-    else:
-        body = encode(registry)
+    is_open_metrics = content_type.startswith("application/openmetrics-text")
+    body = encode(OpenMetricsView(registry) if is_open_metrics else registry)
     headers = {"vary": "Accept, Accept-Encoding"}
     if len(body) >= GZIP_FROM_BYTES and _accepts_gzip(request.headers.get("accept-encoding", "")):
         body, headers["content-encoding"] = gzip.compress(body, compresslevel=1), "gzip"

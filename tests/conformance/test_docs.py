@@ -1,0 +1,29 @@
+"""docs/metrics.md says what the exporter exposes."""
+
+import re
+import runpy
+from pathlib import Path
+
+from recordings import RUNS, fold, read_lines
+
+from falco_enrichment_exporter.exposition.collector import FleetCollector
+from falco_enrichment_exporter.settings import ThresholdSettings
+
+DOCS = Path(__file__).parent.parent.parent / "docs"
+
+
+def test_metrics_md_is_what_make_docs_writes() -> None:
+    """Run `make docs` after a change of the tables."""
+    built = runpy.run_path(str(DOCS / "build_metrics.py"))["build"]()
+
+    assert (DOCS / "metrics.md").read_text() == built
+
+
+def test_every_exposed_family_is_documented() -> None:
+    """A series that a scrape shows is in docs/metrics.md, a per-second one by its counter."""
+    documented = set(re.findall(r"`(falco_enrichment_\w+)`", (DOCS / "metrics.md").read_text()))
+    fleet = fold(read_lines(RUNS / "run-b" / "alerts.jsonl"))
+    for family in FleetCollector(fleet, ThresholdSettings().model_dump()).collect():
+        for sample in family.samples:
+            counter = re.sub(r"_per_second$", "_total", sample.name)
+            assert counter in documented or sample.name == "falco_enrichment_threshold"

@@ -1,0 +1,81 @@
+"""Golden scrapes of recorded Falco output: `make golden` rewrites them; look at the difference before you commit it."""
+
+import math
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import generate_latest
+from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
+from prometheus_client.parser import text_string_to_metric_families as parse_text
+from recordings import DATA, RUNS, fold, read_lines, wild_lines
+
+from falco_enrichment_exporter.exposition.collector import FleetCollector
+from falco_enrichment_exporter.exposition.families import OpenMetricsView
+from falco_enrichment_exporter.exposition.native import NativeCollector
+from falco_enrichment_exporter.settings import ThresholdSettings
+
+GOLDEN = DATA / "golden"
+RECORDINGS = {
+    "run-a": lambda: read_lines(RUNS / "run-a" / "alerts.jsonl"),
+    "run-b": lambda: read_lines(RUNS / "run-b" / "alerts.jsonl"),
+    "run-f": lambda: read_lines(RUNS / "run-f" / "metrics_file.jsonl"),
+    "run-h-text": lambda: read_lines(RUNS / "run-h" / "alerts.txt"),
+    "docs-0.41-state": lambda: read_lines(DATA / "docs_pairs" / "04.jsonl"),
+    "docs-0.41-plugins": lambda: read_lines(DATA / "docs_pairs" / "08.jsonl"),
+    "wild": lambda: [row["raw"].encode() for row in wild_lines("snapshots.jsonl")],
+}
+
+
+def _registry(name: str, *, native: bool = True) -> CollectorRegistry:
+    fleet = fold(RECORDINGS[name]())
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(FleetCollector(fleet, ThresholdSettings().model_dump()))
+    if native:
+        registry.register(NativeCollector(fleet, {}))
+    return registry
+
+
+@pytest.mark.parametrize("name", RECORDINGS)
+def test_a_scrape_is_the_golden_one(name: str, request: pytest.FixtureRequest) -> None:
+    """Names, help, labels, values: all that a user may rely on."""
+    page, path = generate_latest(_registry(name)).decode(), GOLDEN / f"{name}.prom"
+    if request.config.getoption("--golden-rewrite"):
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(page)
+
+    assert page == path.read_text()
+
+
+@pytest.mark.parametrize("name", RECORDINGS)
+def test_text_and_openmetrics_parse_back_to_the_same_samples(name: str) -> None:
+    """Both formats say the same; no NaN, no timestamp, no sample twice."""
+    text = [s for f in parse_text(generate_latest(_registry(name)).decode()) for s in f.samples]
+    open_metrics = [s for f in parse_openmetrics(generate_openmetrics(OpenMetricsView(_registry(name))).decode()) for s in f.samples]
+
+    def keyed(samples: list) -> dict:  # type: ignore[type-arg]
+        return {(s.name, frozenset(s.labels.items())): s.value for s in samples}
+
+    assert keyed(text) == keyed(open_metrics)
+    assert len(keyed(text)) == len(text)
+    assert not any(math.isnan(sample.value) for sample in text)
+
+
+@pytest.mark.e2e
+@pytest.mark.parametrize("name", RECORDINGS)
+def test_promtool_finds_nothing_in_our_own_names(name: str) -> None:
+    """`promtool check metrics` is silent about falco_enrichment_*; Falco's own names are Falco's."""
+    promtool = shutil.which("promtool")
+    assert promtool is not None, "Debian's prometheus package is needed"
+    page = generate_latest(_registry(name, native=False))
+    done = subprocess.run([promtool, "check", "metrics"], input=page, capture_output=True, check=False, timeout=30)
+
+    assert (done.returncode, done.stdout + done.stderr) == (0, b"")
+
+
+def test_no_golden_scrape_is_left_over() -> None:
+    """Every golden file belongs to a recording."""
+    assert {path.stem for path in Path(GOLDEN).glob("*.prom")} == set(RECORDINGS)
