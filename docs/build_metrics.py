@@ -50,12 +50,22 @@ page judge by the same numbers. Change one with `--thresholds.SIGNAL.warning` or
 
 def build() -> str:
     """Return the text of docs/metrics.md."""
-    parts = [HEAD, "\n## From the snapshot\n", *_table(("series", "type", "labels", "meaning", "snapshot field"), _fields())]
+    parts = [
+        HEAD,
+        "\n## From the snapshot\n",
+        *_table(("series", "type", "labels", "meaning", "snapshot field"), _fields()),
+    ]
     parts += [INTERVALS, *_table(("series", "type", "labels", "meaning"), _rows(_windowed()))]
     parts += ["\n## About the snapshots\n", *_table(("series", "type", "labels", "meaning"), _rows(_about()))]
-    parts += ["\n## Ordinary alerts\n", *_table(("series", "type", "labels", "meaning"), _rows(series.ALERT_SERIES.values()))]
+    parts += [
+        "\n## Ordinary alerts\n",
+        *_table(("series", "type", "labels", "meaning"), _rows(series.ALERT_SERIES.values())),
+    ]
     parts += [THRESHOLDS, *_table(("signal", "warning", "critical"), _thresholds())]
-    parts += ["\n## The exporter itself\n", *_table(("series", "type", "labels", "meaning"), _rows(series.SELF_SERIES.values(), series.SELF_PREFIX))]
+    parts += [
+        "\n## The exporter itself\n",
+        *_table(("series", "type", "labels", "meaning"), _rows(series.SELF_SERIES.values(), series.SELF_PREFIX)),
+    ]
     parts += ["\nBesides these: prometheus_client's `process_*`, `python_info` and `python_gc_*`.\n"]
     parts += [NATIVE, *(f"\n* {text}" for text in catalog.CORRECTIONS.values()), "\n"]
     parts += ["", *_table(("native series", "type", "labels", "snapshot field"), _native())]

@@ -57,7 +57,24 @@ class Sources:
 
 
 class Server(uvicorn.Server):
-    """uvicorn without its signal handling: it would re-raise the signal after draining and kill us in mid-sentence."""
+    """uvicorn without two of its habits.
+
+    It would re-raise a signal after draining and kill us in mid-sentence, and it wakes up ten times a second to look
+    whether it should end.
+    """
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self._stopped = asyncio.Event()
+
+    def stop(self) -> None:
+        """End serving, once what is under way is answered."""
+        self.should_exit = True
+        self._stopped.set()
+
+    async def main_loop(self) -> None:
+        """Wait for the end."""
+        await self._stopped.wait()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -93,6 +110,7 @@ async def serve(settings: ServeSettings, feed: Feed | None = None) -> None:
         access_log=False,
         lifespan="off",
         server_header=False,
+        date_header=False,  # it would be renewed by the tick we do without
         timeout_graceful_shutdown=DRAIN_SECONDS,
         timeout_keep_alive=75,
         limit_concurrency=512,
@@ -108,7 +126,7 @@ async def _run(server: Server, sockets: list[socket.socket], sources: Sources, f
 
     def stop(name: str) -> None:
         _log.info("stopping", extra={"signal": name})
-        server.should_exit = True
+        server.stop()
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop, number.name)

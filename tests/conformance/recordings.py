@@ -22,7 +22,7 @@ Samples = dict[tuple[str, frozenset[tuple[str, str]]], tuple[str, float]]
 
 def fold(lines: Iterable[bytes], **settings: Any) -> Fleet:
     """Return a fleet that has read these lines."""
-    fleet = Fleet(**({"default_hostname": "default-host", "thread_table_size": 262144} | settings))
+    fleet = Fleet(default_hostname="default-host", thread_table_size=262144, **settings)
     fold_lines(list(lines), Unwrapper(1 << 20), fleet)
     return fleet
 
@@ -35,7 +35,10 @@ def read_lines(path: Path, count: int | None = None) -> list[bytes]:
 def samples_of(collector: Collector) -> Samples:
     """Return what a collector exposes, without the label ``hostname``."""
     return {
-        (sample.name, frozenset((k, v) for k, v in sample.labels.items() if k != "hostname")): (family.type, sample.value)
+        (sample.name, frozenset((k, v) for k, v in sample.labels.items() if k != "hostname")): (
+            family.type,
+            sample.value,
+        )
         for family in collector.collect()
         for sample in family.samples
     }
@@ -44,7 +47,10 @@ def samples_of(collector: Collector) -> Samples:
 def parse(text: str) -> Samples:
     """Return what a page of Falco's own endpoint says, without the label ``hostname``."""
     return {
-        (sample.name, frozenset((k, v) for k, v in sample.labels.items() if k != "hostname")): (family.type, sample.value)
+        (sample.name, frozenset((k, v) for k, v in sample.labels.items() if k != "hostname")): (
+            family.type,
+            sample.value,
+        )
         for family in text_string_to_metric_families(text)
         for sample in family.samples
     }

@@ -1,6 +1,7 @@
 """Every recorded and published line is decoded, or rejected for a reason; the stream may be cut anywhere."""
 
 import json
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from falco_enrichment_exporter.core.intake import fold_lines
 from falco_enrichment_exporter.core.lines import LineBuffer
 from falco_enrichment_exporter.core.records import Alert, Other, Rejection, Snapshot, decode
 
+METRICS_H = RUNS / "run-h" / "metrics_file.jsonl"
 RUN_A = (RUNS / "run-a" / "alerts.jsonl").read_bytes()
 
 
@@ -27,7 +29,11 @@ def test_every_line_of_a_metrics_file_is_a_snapshot(path: Path) -> None:
 def test_a_mixed_log_holds_as_many_snapshots_as_its_metrics_file(path: Path) -> None:
     """Both outputs were on: the same snapshots in both, field for field."""
     mixed = [record for line in read_lines(path) if isinstance(record := decode(line), Snapshot)]
-    alone = [record for line in read_lines(path.parent / "metrics_file.jsonl") if isinstance(record := decode(line), Snapshot)]
+    alone = [
+        record
+        for line in read_lines(path.parent / "metrics_file.jsonl")
+        if isinstance(record := decode(line), Snapshot)
+    ]
 
     assert sorted((r.at_ns, r.source) for r in mixed) == sorted((r.at_ns, r.source) for r in alone)
     assert {(r.at_ns, r.source): r.fields for r in mixed} == {(r.at_ns, r.source): r.fields for r in alone}
@@ -41,10 +47,12 @@ def test_no_line_of_a_recorded_log_is_rejected(path: Path) -> None:
 
 def test_text_snapshots_equal_the_json_ones_beside_them() -> None:
     """With json_output: false nothing is lost but the envelope."""
-    text = [record for line in read_lines(RUNS / "run-h" / "alerts.txt") if isinstance(record := decode(line), Snapshot)]
-    json_ones = [record for line in read_lines(RUNS / "run-h" / "metrics_file.jsonl") if isinstance(record := decode(line), Snapshot)]
+    text = [
+        record for line in read_lines(RUNS / "run-h" / "alerts.txt") if isinstance(record := decode(line), Snapshot)
+    ]
+    alone = [record for line in read_lines(METRICS_H) if isinstance(record := decode(line), Snapshot)]
 
-    assert {r.at_ns: r.fields for r in text} == {r.at_ns: r.fields for r in json_ones}
+    assert {r.at_ns: r.fields for r in text} == {r.at_ns: r.fields for r in alone}
     assert len(text) == 6
 
 
@@ -63,7 +71,7 @@ def test_every_documented_snapshot_decodes(path: Path) -> None:
 
 @pytest.mark.parametrize("row", wild_lines("snapshots.jsonl"), ids=lambda row: str(row["falco_version"])[:12])
 def test_published_snapshots_decode_or_are_refused(row: dict[str, str]) -> None:
-    """A whole snapshot decodes; one that is cut off, or has no time, is refused or another line, never half believed."""
+    """A whole snapshot decodes; one that is cut off, or has no time, is refused or other, never half believed."""
     raw = row["raw"].encode()
     try:
         document = json.loads(raw)
@@ -114,7 +122,7 @@ def _fed(pieces: list[bytes]) -> Fleet:
 def test_any_split_of_the_byte_stream_gives_the_same_state(cuts: list[int]) -> None:
     """Where reads end is an accident."""
     bounds = [0, *sorted(cuts), len(RUN_A)]
-    pieces = [RUN_A[a:b] for a, b in zip(bounds, bounds[1:], strict=False)]
+    pieces = [RUN_A[a:b] for a, b in pairwise(bounds)]
 
     assert _state(_fed(pieces)) == _state(_fed([RUN_A]))
 
@@ -126,7 +134,7 @@ def test_any_grouping_of_folds_gives_the_same_state(cuts: list[int]) -> None:
     lines = RUN_A.splitlines()
     bounds = [0, *sorted(min(cut, len(lines)) for cut in cuts), len(lines)]
     fleet, unwrapper = fold([]), Unwrapper(1 << 20)
-    for a, b in zip(bounds, bounds[1:], strict=False):
+    for a, b in pairwise(bounds):
         fold_lines(lines[a:b], unwrapper, fleet)
 
     assert _state(fleet) == _state(fold(lines))

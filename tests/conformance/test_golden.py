@@ -3,7 +3,9 @@
 import math
 import shutil
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from prometheus_client import CollectorRegistry
@@ -19,7 +21,7 @@ from falco_enrichment_exporter.exposition.native import NativeCollector
 from falco_enrichment_exporter.settings import ThresholdSettings
 
 GOLDEN = DATA / "golden"
-RECORDINGS = {
+RECORDINGS: dict[str, Callable[[], list[bytes]]] = {
     "run-a": lambda: read_lines(RUNS / "run-a" / "alerts.jsonl"),
     "run-b": lambda: read_lines(RUNS / "run-b" / "alerts.jsonl"),
     "run-f": lambda: read_lines(RUNS / "run-f" / "metrics_file.jsonl"),
@@ -54,9 +56,11 @@ def test_a_scrape_is_the_golden_one(name: str, request: pytest.FixtureRequest) -
 def test_text_and_openmetrics_parse_back_to_the_same_samples(name: str) -> None:
     """Both formats say the same; no NaN, no timestamp, no sample twice."""
     text = [s for f in parse_text(generate_latest(_registry(name)).decode()) for s in f.samples]
-    open_metrics = [s for f in parse_openmetrics(generate_openmetrics(OpenMetricsView(_registry(name))).decode()) for s in f.samples]
+    open_metrics = [
+        s for f in parse_openmetrics(generate_openmetrics(OpenMetricsView(_registry(name))).decode()) for s in f.samples
+    ]
 
-    def keyed(samples: list) -> dict:  # type: ignore[type-arg]
+    def keyed(samples: list[Any]) -> dict[Any, float]:
         return {(s.name, frozenset(s.labels.items())): s.value for s in samples}
 
     assert keyed(text) == keyed(open_metrics)

@@ -1,4 +1,4 @@
-"""Our native series against Falco's own endpoint, recorded beside the snapshots: equal but for the listed corrections."""
+"""Our native series against Falco's own endpoint, recorded beside the snapshots: equal but for listed corrections."""
 
 import re
 from pathlib import Path
@@ -36,7 +36,9 @@ RULES = {
 # Differences that may be, by the correction that lists them.
 ABSENT = {
     "enter_drops": re.compile(r"falcosecurity_scap_n_drops_buffer_total\{dir=enter,drop=\w+\}"),
-    "idle_programs": re.compile(r"falcosecurity_scap_\w+_(run_cnt|run_time_nanoseconds|avg_time_nanoseconds)(_total)?\{\}"),
+    "idle_programs": re.compile(
+        r"falcosecurity_scap_\w+_(run_cnt|run_time_nanoseconds|avg_time_nanoseconds)(_total)?\{\}"
+    ),
     "idle_cpus": re.compile(r"falcosecurity_scap_n_(evts|drops)_cpu_total\{cpu=\d+\}"),
 }
 OTHER_TYPE = {
@@ -48,8 +50,10 @@ STATIC = re.compile(r"_info\{|_timestamp_nanoseconds|host_num_cpus|host_boot|rul
 
 RULE_FAMILY = "falcosecurity_falco_rules_matches_total{"
 
-PAIR_FILES = [(PAIRS / f"0{n}.jsonl", PAIRS / f"0{n}.prom", None) for n in (1, 2, 3, 4, 5, 6, 8)]
-RUN_FILES = [
+PAIR_FILES: list[tuple[Path, Path, int | None]] = [
+    (PAIRS / f"0{n}.jsonl", PAIRS / f"0{n}.prom", None) for n in (1, 2, 3, 4, 5, 6, 8)
+]
+RUN_FILES: list[tuple[Path, Path, int | None]] = [
     (page.parent / "metrics_file.jsonl", page, int(page.stem.removeprefix("metrics_line")))
     for page in sorted(RUNS.glob("run-*/metrics_line*.prom"))
 ]
@@ -66,7 +70,11 @@ def _both(snapshots: Path, page: Path, count: int | None) -> tuple[Samples, Samp
     return samples_of(NativeCollector(fleet, RULES)), parse(page.read_text())
 
 
-@pytest.mark.parametrize(("snapshots", "page", "count"), PAIR_FILES + RUN_FILES, ids=lambda v: v.parent.name + "-" + v.stem if isinstance(v, Path) else "")
+@pytest.mark.parametrize(
+    ("snapshots", "page", "count"),
+    PAIR_FILES + RUN_FILES,
+    ids=lambda v: v.parent.name + "-" + v.stem if isinstance(v, Path) else "",
+)
 def test_names_and_labels_are_those_of_falcos_endpoint(snapshots: Path, page: Path, count: int | None) -> None:
     """Every series of the endpoint is there and no other, but for corrections; a missing series was 0."""
     ours, falcos = _both(snapshots, page, count)
@@ -84,7 +92,11 @@ def test_names_and_labels_are_those_of_falcos_endpoint(snapshots: Path, page: Pa
     assert extra == set()
 
 
-@pytest.mark.parametrize(("snapshots", "page", "count"), PAIR_FILES + RUN_FILES, ids=lambda v: v.parent.name + "-" + v.stem if isinstance(v, Path) else "")
+@pytest.mark.parametrize(
+    ("snapshots", "page", "count"),
+    PAIR_FILES + RUN_FILES,
+    ids=lambda v: v.parent.name + "-" + v.stem if isinstance(v, Path) else "",
+)
 def test_types_are_those_of_falcos_endpoint(snapshots: Path, page: Path, count: int | None) -> None:
     """Gauge is gauge and counter is counter, but for corrections."""
     ours, falcos = _both(snapshots, page, count)
@@ -96,7 +108,11 @@ def test_types_are_those_of_falcos_endpoint(snapshots: Path, page: Path, count: 
     assert other == {}
 
 
-@pytest.mark.parametrize(("snapshots", "page", "count"), PAIR_FILES + RUN_FILES, ids=lambda v: v.parent.name + "-" + v.stem if isinstance(v, Path) else "")
+@pytest.mark.parametrize(
+    ("snapshots", "page", "count"),
+    PAIR_FILES + RUN_FILES,
+    ids=lambda v: v.parent.name + "-" + v.stem if isinstance(v, Path) else "",
+)
 def test_values_are_those_of_falcos_endpoint(snapshots: Path, page: Path, count: int | None) -> None:
     """Static values are equal; in recorded runs the moving ones are near, which no wrong unit would be."""
     ours, falcos = _both(snapshots, page, count)

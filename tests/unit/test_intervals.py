@@ -5,10 +5,10 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from snapshots import SECOND, START_NS, make_fleet, make_snapshot
 
 from falco_enrichment_exporter.core.fleet import Fleet, Track
 from falco_enrichment_exporter.core.intervals import Life
+from snapshots import SECOND, START_NS, make_fleet, make_snapshot
 
 FAILED = "falco.n_failed_thread_lookups"
 EVENTS = "scap.n_evts"
@@ -121,7 +121,9 @@ def test_growth_after_a_correction_counts_only_above_the_mark() -> None:
 @pytest.mark.parametrize("wrapped", [2**64 - 5, 2**63])
 def test_a_wrapped_counter_holds_its_mark(wrapped: int) -> None:
     """A counter corrected below zero prints as almost 2^64: its mark stays and the interval counts 0."""
-    life = fold({"at": 60, "falco__n_failed_thread_lookups": 700}, {"at": 120, "falco__n_failed_thread_lookups": wrapped}).life
+    life = fold(
+        {"at": 60, "falco__n_failed_thread_lookups": 700}, {"at": 120, "falco__n_failed_thread_lookups": wrapped}
+    ).life
 
     assert life.marks[FAILED] == 700
     assert life.per_second(FAILED) == 0
@@ -129,7 +131,9 @@ def test_a_wrapped_counter_holds_its_mark(wrapped: int) -> None:
 
 def test_a_counter_wrapped_from_the_start_is_zero() -> None:
     """Before any other value was seen the mark of a wrapped counter is 0."""
-    life = fold({"at": 60, "falco__n_failed_thread_lookups": 2**64 - 5}, {"at": 120, "falco__n_failed_thread_lookups": 7}).life
+    life = fold(
+        {"at": 60, "falco__n_failed_thread_lookups": 2**64 - 5}, {"at": 120, "falco__n_failed_thread_lookups": 7}
+    ).life
 
     assert life.marks[FAILED] == 7
     assert life.increase(FAILED, 1) == 7
@@ -230,7 +234,13 @@ def test_two_sources_of_a_host_are_kept_apart() -> None:
     """Counters of a plugin source never mix with those of syscall."""
     fleet = make_fleet()
     plugin = {"evt__source": "k8s_audit"}
-    fold({"at": 60}, {"at": 61, "falco__num_evts": 5, **plugin}, {"at": 120}, {"at": 121, "falco__num_evts": 65, **plugin}, fleet=fleet)
+    fold(
+        {"at": 60},
+        {"at": 61, "falco__num_evts": 5, **plugin},
+        {"at": 120},
+        {"at": 121, "falco__num_evts": 65, **plugin},
+        fleet=fleet,
+    )
 
     tracks = fleet.hosts["node"]
     assert tracks["syscall"].life.per_second("falco.num_evts") == 1000
@@ -238,7 +248,7 @@ def test_two_sources_of_a_host_are_kept_apart() -> None:
 
 
 def test_until_040_image_less_containers_are_a_count_at_a_time() -> None:
-    """last is the newest snapshot's quotient; last3 weighs three snapshots together."""
+    """Window last is the newest snapshot's quotient; last3 weighs three snapshots together."""
     old: dict[str, Any] = {"falco__version": "0.40.0", "falco__reload_ts": None, "falco__n_threads": 9}
     numbers = ((10, 9), (10, 1), (20, 2), (30, 9))  # containers, without image
     life = fold(*({"at": 60 * n, "falco__n_containers": c, "falco__n_missing_container_images": m, **old}

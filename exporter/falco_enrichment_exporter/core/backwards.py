@@ -25,7 +25,7 @@ class BackwardScan:
         self._limit_bytes = limit_bytes
         self._head = b""  # what stands before the first newline of the last block: the end of an earlier block's line
         self._is_skipping = False  # that line is too long to be kept
-        self._after = b""  # the start of the last region: fragments of a line may go on there
+        self._later = b""  # the last block: the fragments of a line may go on there
         self._counts: Counter[tuple[str | None, str]] = Counter()
         self._closed: set[tuple[str | None, str]] = set()
         self._found: list[Snapshot] = []
@@ -36,14 +36,16 @@ class BackwardScan:
         if not first:
             self._keep_head(block + self._head)
             return
-        region = block[first:last] if self._is_skipping else block[first:] + self._head
+        crossing = b"" if self._is_skipping else block[last:] + self._head
         self._is_skipping = False
-        self._search(region)
+        self._search(crossing, 0, len(crossing), b"")
+        self._search(block, first, last, crossing)
         self._keep_head(block[:first])
+        self._later = block
 
     def finish(self) -> None:
         """Search the first line of the file."""
-        self._search(self._head)
+        self._search(self._head, 0, len(self._head), b"")
         self._head = b""
 
     def snapshots(self) -> list[Snapshot]:
@@ -56,18 +58,24 @@ class BackwardScan:
         self._is_skipping = self._is_skipping or len(head) > self._limit_bytes + 1
         self._head = b"" if self._is_skipping else head
 
-    def _search(self, region: bytes) -> None:
-        end = len(region)
-        while (hit := region.rfind(NEEDLE, 0, end)) >= 0:
-            end = region.rfind(b"\n", 0, hit) + 1
-            self._keep(self._decode(region, end))
-        self._after = (region[:CONTEXT_BYTES] + self._after)[:CONTEXT_BYTES]
+    def _search(self, text: bytes, first: int, last: int, crossing: bytes) -> None:
+        """Decode every line with the needle between two line starts, the newest first."""
+        hits = []
+        hit = text.find(NEEDLE, first, last)  # forwards: faster than rfind
+        while hit >= 0:
+            hits.append(hit)
+            hit = text.find(NEEDLE, hit + 1, last)
+        end = last
+        for hit in reversed(hits):
+            if hit < end:
+                end = text.rfind(b"\n", first, hit) + 1 or first
+                self._keep(self._decode(self._lines(text, end, last, crossing)))
 
-    def _decode(self, region: bytes, start: int) -> Snapshot | None:
-        """Decode the line at ``start``; if it is the first fragment of a split one, read on until that is whole."""
+    def _decode(self, lines: Iterator[bytes]) -> Snapshot | None:
+        """Decode the first line; if it is the first fragment of a split one, read on until that is whole."""
         unwrapper = Unwrapper(self._limit_bytes)
         is_split = False
-        for line in self._lines(region, start):
+        for line in lines:
             record = read_line(line, unwrapper)
             if isinstance(record, Snapshot):
                 return record
@@ -76,12 +84,14 @@ class BackwardScan:
             is_split = True
         return None
 
-    def _lines(self, region: bytes, start: int) -> Iterator[bytes]:
-        stop = region.find(b"\n", start)
+    def _lines(self, text: bytes, start: int, last: int, crossing: bytes) -> Iterator[bytes]:
+        """Go through the lines from ``start`` on, into the block after this one."""
+        stop = text.find(b"\n", start, last)
         if stop < 0 or stop - start > self._limit_bytes:
             return
-        yield region[start:stop]
-        yield from (region[stop + 1 : stop + 1 + CONTEXT_BYTES] + self._after).split(b"\n")[:-1]
+        yield text[start:stop]
+        later = self._later[self._later.find(b"\n") + 1 :][:CONTEXT_BYTES]
+        yield from (text[stop + 1 : min(last, stop + 1 + CONTEXT_BYTES)] + crossing + later).split(b"\n")[:-1]
 
     def _keep(self, snapshot: Snapshot | None) -> None:
         if snapshot is None:

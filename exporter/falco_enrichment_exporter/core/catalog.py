@@ -311,7 +311,7 @@ CORRECTIONS: Final = {
     "hostname": "Every series has the label `hostname`. In `falcosecurity_evt_hostname_info` it is the name this exporter uses throughout, the one in the alert envelope where there is one.",
     "gauges": "Numbers that go up and down are gauges: `falcosecurity_plugins_container_n_containers_total` and everything of jemalloc, which Falco types as counters.",
     "plugin_types": "Metrics of other plugins are untyped: a snapshot does not carry the type the plugin declared.",
-    "enter_drops": "`falcosecurity_scap_n_drops_buffer_total{dir=\"enter\"}` has the true values of `connect` and `open`, and no other categories from 0.41 on, nor any while kernel counters are off. Falco 0.42 and later prints constant zeros for all six.",
+    "enter_drops": '`falcosecurity_scap_n_drops_buffer_total{dir="enter"}` has the true values of `connect` and `open`, and no other categories from 0.41 on, nor any while kernel counters are off. Falco 0.42 and later prints constant zeros for all six.',
     "idle_programs": "A BPF program that has not run yet is absent: with `include_empty_values: false` the snapshot does not name it.",
     "idle_cpus": "A CPU without events or drops is absent for the same reason.",
     "rules": "`falcosecurity_falco_rules_matches_total` has Falco's labels if `--native.rules-files` names the rules files, else only `rule_name` as the snapshot prints it, with `_` for every other character.",

@@ -20,7 +20,7 @@ from falco_enrichment_exporter.sources.warm import WarmStart
 
 TURN_BYTES = 1 << 20
 LINGER_SECONDS = 10.0  # a writer may hold a rotated file for some seconds more
-WARM_SECONDS = 0.3  # of searching before it is ready; the rest of a long file is searched afterwards
+WARM_SECONDS = 0.2  # of searching before it is ready; the rest of a long file is searched afterwards
 
 _log = logging.getLogger(__name__)
 
