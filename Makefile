@@ -41,7 +41,7 @@ types: $(STAMP) ## check types
 check: lint types unit ## all that must be green before a commit
 
 golden: $(STAMP) ## rewrite the golden scrapes
-	$(BIN)/pytest tests/conformance/test_golden.py --golden-rewrite
+	GOLDEN_REWRITE=1 $(BIN)/pytest -q tests/conformance/test_golden.py
 
 docs: $(STAMP) ## rewrite docs/metrics.md from the catalogue
 	$(BIN)/python docs/build_metrics.py

@@ -76,6 +76,8 @@ def _judged(name: str, value: float | None, thresholds: Thresholds) -> dict[str,
     warning, critical = limits.get("warning"), limits.get("critical")
     if value is None:
         verdict = "unknown"
+    elif warning is None and critical is None:
+        verdict = "unjudged"
     elif critical is not None and value > critical and name not in IN_A_ROW:
         verdict = "critical"
     elif warning is not None and value > warning:
