@@ -11,7 +11,7 @@ from recordings import PAIRS, RUNS, fold, read_lines, wild_lines
 
 from falco_enrichment_exporter.core.envelope import Unwrapper
 from falco_enrichment_exporter.core.fleet import Fleet
-from falco_enrichment_exporter.core.intake import fold_lines
+from falco_enrichment_exporter.core.intake import Intake, fold_lines
 from falco_enrichment_exporter.core.lines import LineBuffer
 from falco_enrichment_exporter.core.records import Alert, Other, Rejection, Snapshot, decode
 
@@ -111,9 +111,17 @@ def _state(fleet: Fleet) -> object:
 
 
 def _fed(pieces: list[bytes]) -> Fleet:
-    fleet, buffer, unwrapper = fold([]), LineBuffer(1 << 20, block_bytes=4096), Unwrapper(1 << 20)
+    fleet, buffer = fold([]), LineBuffer(1 << 20, block_bytes=4096)
+    intake = Intake(fleet, 1 << 20)
     for piece in pieces:
-        fold_lines(buffer.feed(piece), unwrapper, fleet)
+        rest = piece
+        while rest:
+            with buffer.writable() as free:
+                count = min(len(free), len(rest))
+                free[:count] = rest[:count]
+            with buffer.commit(count) as block:
+                intake.take(block)
+            rest = rest[count:]
     return fleet
 
 
@@ -125,6 +133,29 @@ def test_any_split_of_the_byte_stream_gives_the_same_state(cuts: list[int]) -> N
     pieces = [RUN_A[a:b] for a, b in pairwise(bounds)]
 
     assert _state(_fed(pieces)) == _state(_fed([RUN_A]))
+
+
+NOISE = (
+    b"",
+    b"Mon Nov 23 04:56:11 2026: Falco initialized",
+    b'{"torn',
+    b"\0\0{}",
+    b'{"rule":7,"output_fields":{}}',
+    b'{"rule":"R\xff","priority":"Notice","source":"syscall","hostname":"h"}',
+    b"2026-11-23T04:56:11.1Z stdout F " + RUN_A.splitlines()[1],
+    b"[" * 5000,
+)
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 150), st.sampled_from(NOISE)), max_size=8))
+def test_blocks_and_single_lines_give_the_same_state(noise: list[tuple[int, bytes]]) -> None:
+    """The fast path for whole blocks means what the slow path for single lines means, whatever stands between."""
+    lines = RUN_A.splitlines()
+    for position, line in noise:
+        lines.insert(position, line)
+
+    assert _state(_fed([b"".join(line + b"\n" for line in lines)])) == _state(fold(lines))
 
 
 @settings(max_examples=15, deadline=None)

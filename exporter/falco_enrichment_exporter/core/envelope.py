@@ -47,6 +47,11 @@ class Unwrapper:
         self._fragments: dict[bytes, bytes] = {}
         self._oversize: set[bytes] = set()
 
+    @property
+    def is_joining(self) -> bool:
+        """Say whether a fragment is waiting for the rest of its line."""
+        return bool(self._fragments or self._oversize)
+
     def unwrap(self, line: bytes) -> bytes | None:
         """Return the line that Falco wrote, or None if it is not complete yet or blank."""
         line = line.removeprefix(_BOM).strip(_STRIPPED)

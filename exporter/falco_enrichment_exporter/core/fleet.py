@@ -7,12 +7,16 @@ import msgspec
 
 from falco_enrichment_exporter.core import catalog, intervals
 from falco_enrichment_exporter.core.catalog import Group
-from falco_enrichment_exporter.core.records import Alert, Fields, Record, Rejection, Snapshot
+from falco_enrichment_exporter.core.records import Alert, Fields, Head, Record, Rejection, Snapshot, classify
 
 FIXED_TABLE_UNTIL: Final = (0, 38)
 FIXED_TABLE_SIZE: Final = 131072  # libs before 0.14: no setting
 OVERFLOW: Final = "(other)"
 MAX_SOURCES: Final = 32
+
+
+Kind = tuple[str | None, str | None, str | None]
+"""Three names that an alert is counted by; a key of the counts has no None, a line just read may."""
 
 
 class Limits(msgspec.Struct, frozen=True):
@@ -59,8 +63,8 @@ class Fleet:
         counts_alerts: bool = True,
     ) -> None:
         self.hosts: dict[str, dict[str, Track]] = {}
-        self.alerts: Counter[tuple[str, str, str]] = Counter()  # hostname, source, priority
-        self.rule_alerts: Counter[tuple[str, str, str]] = Counter()  # rule, priority, source
+        self.alerts: dict[Kind, int] = {}  # hostname, source, priority
+        self.rule_alerts: dict[Kind, int] = {}  # rule, priority, source
         self.lines: Counter[str] = Counter(snapshot=0, alert=0, other=0)
         self.rejections: Counter[str] = Counter()
         self.ignored: Counter[str] = Counter(duplicate=0, older=0)
@@ -96,12 +100,35 @@ class Fleet:
 
     def reject(self, reason: str, count: int = 1) -> None:
         """Count lines that could not be used."""
-        self.rejections[reason] += count
+        if count:
+            self.rejections[reason] += count
 
     def thread_table_limit(self, track: Track) -> int:
         """Return the size of the thread table: the setting, or the fixed one of Falco before 0.38."""
         version = track.version
         return FIXED_TABLE_SIZE if version is not None and version < FIXED_TABLE_UNTIL else self._thread_table_size
+
+    def fold_heads(self, heads: list[Head]) -> None:
+        """Take in lines whose top level is decoded: ``fold(classify(head))``, but alerts of known kinds all at once.
+
+        The keys of the counts are names as ``classify`` leaves them, so a line whose names are keys already is an
+        ordinary alert and needs no second look.
+        """
+        kinds = Counter([(head.hostname, head.source, head.priority, head.rule) for head in heads])
+        others = set()
+        for kind, count in kinds.items():
+            hostname, source, priority, rule = kind
+            host_key, rule_key = (hostname, source, priority), (rule, priority, source)
+            if host_key in self.alerts and rule_key in self.rule_alerts:
+                self.alerts[host_key] += count
+                self.rule_alerts[rule_key] += count
+                self.lines["alert"] += count
+            else:
+                others.add(kind)
+        if others:
+            for head in heads:
+                if (head.hostname, head.source, head.priority, head.rule) in others:
+                    self.fold(classify(head))
 
     def _fold_alert(self, alert: Alert) -> None:
         hostname = alert.hostname or self._default_hostname
@@ -112,8 +139,11 @@ class Fleet:
             self._alert_hosts.add(hostname)
         source = self._within_limit("sources", alert.source, self._alert_sources, MAX_SOURCES)
         rule = self._within_limit("rules", alert.rule, self._rules, self.limits.max_rules)
-        self.alerts[hostname, source, alert.priority] += 1
-        self.rule_alerts[rule, alert.priority, source] += 1
+        for counts, key in (
+            (self.alerts, (hostname, source, alert.priority)),
+            (self.rule_alerts, (rule, alert.priority, source)),
+        ):
+            counts[key] = counts.get(key, 0) + 1
 
     def _within_limit(self, limit: str, name: str, known: set[str], most: int) -> str:
         """Return the name itself while there is room for another one, else the name of all that are left out."""

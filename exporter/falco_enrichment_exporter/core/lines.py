@@ -10,19 +10,20 @@ BLOCK_BYTES: Final = 256 * 1024
 
 
 class LineBuffer:
-    """Cut a stream of bytes into lines of at most ``limit_bytes``.
+    """Cut a stream of bytes into blocks of complete lines.
 
-    Fill ``writable()`` and call ``commit(n)``, or simply ``feed(data)``; both return the complete lines without their
-    newline. A longer line is dropped up to its newline and counted in ``oversize_lines``. Memory stays below
-    ``limit_bytes + block_bytes`` however the stream is cut.
+    Fill ``writable()``, then ``commit(n)`` returns the lines that are complete, as one view that ends with a newline
+    and is valid until the next ``writable()``. A line that grows above ``limit_bytes`` is dropped up to its newline and
+    counted in ``oversize_lines``. Memory stays below ``limit_bytes + 2 * block_bytes`` however the stream is cut.
     """
 
-    __slots__ = ("_block_bytes", "_data", "_fill", "_limit_bytes", "is_skipping", "oversize_lines")
+    __slots__ = ("_block_bytes", "_data", "_fill", "_limit_bytes", "_start", "is_skipping", "oversize_lines")
 
     def __init__(self, limit_bytes: int, block_bytes: int = BLOCK_BYTES) -> None:
         self._limit_bytes = limit_bytes
         self._block_bytes = block_bytes
         self._data = bytearray(block_bytes)
+        self._start = 0  # of the unfinished line
         self._fill = 0
         self.is_skipping = False
         self.oversize_lines = 0
@@ -30,59 +31,66 @@ class LineBuffer:
     @property
     def tail_bytes(self) -> int:
         """Length of the unfinished line that is held."""
-        return self._fill
+        return self._fill - self._start
+
+    @property
+    def may_hold_oversize(self) -> bool:
+        """Say whether a complete line in a block can be longer than the limit, so that each must be looked at."""
+        return len(self._data) > self._limit_bytes
 
     def writable(self) -> memoryview:
-        """Return the free space; never empty. Release it before the next call."""
+        """Return the free space; never empty. Release it, and any block, before the next call."""
+        if self._start:
+            tail = self._data[self._start : self._fill]
+            self._start, self._fill = 0, len(tail)
+            if len(self._data) > self._block_bytes > len(tail):
+                self._data = bytearray(self._block_bytes)
+            self._data[: len(tail)] = tail
         if self._fill == len(self._data):
             self._data.extend(bytes(self._block_bytes))
         return memoryview(self._data)[self._fill :]
 
-    def commit(self, count: int) -> list[bytes]:
-        """Take ``count`` bytes as written to ``writable()``; return the lines they complete."""
-        old, self._fill = self._fill, self._fill + count
-        end = self._data.rfind(b"\n", old, self._fill)
-        if end < 0:
-            self._drop_oversize_tail()
-            return []
-        lines = bytes(memoryview(self._data)[:end]).split(b"\n")
-        self._keep_tail(end + 1)
+    def commit(self, count: int) -> memoryview:
+        """Take ``count`` bytes as written to ``writable()``; return the block of lines they complete, maybe empty."""
+        old, start = self._fill, self._start
+        self._fill += count
+        end = self._data.rfind(b"\n", old, self._fill) + 1
+        if not end:
+            self._skip_oversize_tail()
+            return memoryview(b"")
         if self.is_skipping:
+            start = self._data.find(b"\n", old, end) + 1
             self.is_skipping = False
-            del lines[0]
-        kept = [line for line in lines if len(line) <= self._limit_bytes]
-        self.oversize_lines += len(lines) - len(kept)
-        self._drop_oversize_tail()
-        return kept
+        self._start = end
+        block = memoryview(self._data)[start:end]
+        self._skip_oversize_tail()
+        return block
 
     def feed(self, data: bytes) -> list[bytes]:
-        """Take a piece of the stream; return the lines it completes."""
+        """Take a piece of the stream; return the lines it completes, without newline, those within the limit."""
         lines: list[bytes] = []
         view = memoryview(data)
         while view:
             with self.writable() as free:
                 count = min(len(free), len(view))
                 free[:count] = view[:count]
-            lines += self.commit(count)
+            with self.commit(count) as block:
+                whole = bytes(block).split(b"\n")[:-1]
+            kept = [line for line in whole if len(line) <= self._limit_bytes]
+            self.oversize_lines += len(whole) - len(kept)
+            lines += kept
             view = view[count:]
         return lines
 
     def reset(self, *, is_skipping: bool = False) -> None:
         """Forget the unfinished line, to go on with another stream."""
-        self._fill = 0
+        self._start = self._fill = 0
         self.is_skipping = is_skipping
 
-    def _keep_tail(self, start: int) -> None:
-        tail = self._data[start : self._fill]
-        self._data[: len(tail)] = tail
-        self._fill = len(tail)
-
-    def _drop_oversize_tail(self) -> None:
+    def _skip_oversize_tail(self) -> None:
         if self.is_skipping:
-            self._fill = 0
-        elif self._fill > self._limit_bytes:
-            self._fill = 0
+            self._fill = self._start
+        elif self.tail_bytes > self._limit_bytes:
+            self._fill = self._start
             self.is_skipping = True
             self.oversize_lines += 1
-        if self._fill == 0 and len(self._data) > self._block_bytes:
-            self._data = bytearray(self._block_bytes)

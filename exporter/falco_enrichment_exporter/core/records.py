@@ -59,21 +59,32 @@ Record = Snapshot | Alert | Other | Rejection
 OTHER: Final = Other()
 
 
-class _Line(msgspec.Struct, gc=False):
-    """The envelope; Any, because a wrong type in one field must not hide which field it was."""
+class Head(msgspec.Struct, gc=False):
+    """The top level of a line as Falco writes it. ``output_fields`` and ``time`` are decoded for snapshots only."""
+
+    rule: str | None = None
+    source: str | None = None
+    hostname: str | None = None
+    priority: str | None = None
+    sample: int | None = None
+    time: msgspec.Raw = msgspec.Raw()
+    output_fields: msgspec.Raw = msgspec.Raw()
+
+
+class _LooseHead(msgspec.Struct, gc=False):
+    """The same for lines that others wrote: a wrong type in one field must not make the whole line unreadable."""
 
     rule: Any = None
     source: Any = None
     hostname: Any = None
     priority: Any = None
-    time: Any = None
     sample: Any = None
-    syscall: Any = None
-    cur: Any = None
+    time: msgspec.Raw = msgspec.Raw()
     output_fields: msgspec.Raw = msgspec.Raw()
 
 
-_LINE: Final = msgspec.json.Decoder(_Line)
+_HEAD: Final = msgspec.json.Decoder(Head)
+_LOOSE_HEAD: Final = msgspec.json.Decoder(_LooseHead)
 _OBJECT: Final = msgspec.json.Decoder(dict[str, Any])
 _TEXT_SNAPSHOT: Final = re.compile(
     rb"(?:\d{4}-\d\d-\d\dT)?\d\d:\d\d:\d\d\.\d{1,9}(?:[+-]\d{4})?: Informational Falco metrics snapshot \("
@@ -90,30 +101,53 @@ def decode(line: bytes) -> Record:
         match = _TEXT_SNAPSHOT.match(line)
         return _text_snapshot(line, match.end()) if match is not None else OTHER
     try:
-        head = _LINE.decode(line)
-    except UnicodeDecodeError:
-        return _decode_replaced(line)
+        return classify(_HEAD.decode(line))
     except _ERRORS:
-        return Rejection("bad_json")
-    return _classify(head)
+        return _decode_loosely(line)
 
 
-def _decode_replaced(line: bytes) -> Record:
-    """Decode a line with invalid UTF-8 in a field we need; Falco copies raw argv bytes at times."""
+def decode_block(block: memoryview) -> list[Head] | None:
+    """Decode a block of plain JSON lines at once; None if any line of it is something else.
+
+    The heads refer to the block: use them before it changes.
+    """
+    if bytes(block[:1]) != b"{":
+        return None
     try:
-        return _classify(_LINE.decode(line.decode("utf-8", "replace").encode()))
+        heads = _HEAD.decode_lines(block)
+    except _ERRORS:
+        return None
+    return heads
+
+
+def _decode_loosely(line: bytes) -> Record:
+    """Decode a line with a wrong type, or with invalid UTF-8: Falco copies raw argv bytes at times."""
+    try:
+        loose = _LOOSE_HEAD.decode(line.decode("utf-8", "replace").encode())
     except _ERRORS:
         return Rejection("bad_json")
-
-
-def _classify(head: _Line) -> Record:
-    if head.rule is None:
-        if _is_object(head.output_fields) and head.sample is not None:
-            return _json_snapshot(head)
-        # falco -s FILE before 0.35: event counters only, nothing about enrichment
-        return OTHER if head.sample is not None and (head.syscall or head.cur) else Rejection("not_falco")
-    if not isinstance(head.rule, str):
+    if loose.rule is not None and not isinstance(loose.rule, str):
         return Rejection("not_falco")
+    return classify(
+        Head(
+            rule=loose.rule,
+            source=_text(loose.source),
+            hostname=_text(loose.hostname),
+            priority=_text(loose.priority),
+            sample=loose.sample if isinstance(loose.sample, int) else None,
+            time=loose.time,
+            output_fields=loose.output_fields,
+        )
+    )
+
+
+def classify(head: Head) -> Record:
+    """Say what a line is, by its top level."""
+    if head.rule is None:
+        if head.sample is None:
+            return Rejection("not_falco")
+        # falco -s FILE before 0.35: event counters only, nothing about enrichment
+        return _json_snapshot(head) if head.output_fields else OTHER
     if head.rule == SNAPSHOT_RULE and head.source in (INTERNAL_SOURCE, None):
         return _json_snapshot(head)
     if head.source == INTERNAL_SOURCE or head.rule.startswith("Falco internal:"):
@@ -122,20 +156,26 @@ def _classify(head: _Line) -> Record:
         hostname=_name(head.hostname),
         source=_name(head.source) or catalog.SYSCALL,  # Falco wrote no source before 0.32
         rule=head.rule[:MAX_NAME_CHARS],
-        priority=PRIORITIES.get(str(head.priority).lower(), "unknown"),
+        priority=PRIORITIES.get((head.priority or "").lower(), "unknown"),
     )
 
 
-def _json_snapshot(head: _Line) -> Record:
+def _json_snapshot(head: Head) -> Record:
     if not _is_object(head.output_fields):
         return Rejection("no_fields")
     try:
         fields = _OBJECT.decode(head.output_fields)
     except UnicodeDecodeError:
-        fields = _OBJECT.decode(bytes(head.output_fields).decode("utf-8", "replace").encode())
+        return _json_snapshot(_replaced(head))
     except _ERRORS:
         return Rejection("bad_json")
     return _snapshot(fields, _name(head.hostname), head.time)
+
+
+def _replaced(head: Head) -> Head:
+    """Replace what is not UTF-8 in the fields; they are then decoded for certain, or refused."""
+    fields = bytes(head.output_fields).decode("utf-8", "replace").encode()
+    return Head(hostname=head.hostname, time=head.time, output_fields=msgspec.Raw(fields))
 
 
 def _text_snapshot(line: bytes, start: int) -> Record:
@@ -150,10 +190,10 @@ def _text_snapshot(line: bytes, start: int) -> Record:
     except _ERRORS:
         return Rejection("bad_text_snapshot")
     # A complete text snapshot ends with the parenthesis that the last pair has consumed.
-    return _snapshot(fields, None, None) if line.endswith(b")") else Rejection("bad_text_snapshot")
+    return _snapshot(fields, None, msgspec.Raw()) if line.endswith(b")") else Rejection("bad_text_snapshot")
 
 
-def _snapshot(raw: dict[str, Any], hostname: str | None, time: object) -> Record:
+def _snapshot(raw: dict[str, Any], hostname: str | None, time: msgspec.Raw) -> Record:
     at_ns = _number(raw.get("evt.time")) or _iso_ns(time)
     if not at_ns or not 0 < at_ns < 1 << 63:
         return Rejection("no_time")
@@ -231,12 +271,16 @@ def _name(value: object) -> str | None:
     return value[:MAX_NAME_CHARS] if isinstance(value, str) and value else None
 
 
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) else None
+
+
 def _is_object(raw: msgspec.Raw) -> bool:
     return bytes(memoryview(raw)[:1]) == b"{"
 
 
-def _iso_ns(value: object) -> int | None:
-    match = _ISO_TIME.fullmatch(value) if isinstance(value, str) else None
+def _iso_ns(raw: msgspec.Raw) -> int | None:
+    match = _ISO_TIME.fullmatch(bytes(raw).decode("ascii", "replace").strip('"'))
     if match is None:
         return None
     try:

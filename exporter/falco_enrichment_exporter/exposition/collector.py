@@ -44,7 +44,13 @@ class FleetCollector(Collector):
         for name, counts in rows.items():
             row = series.ALERT_SERIES[name]
             for values, count in counts.items():
-                families.add(PREFIX + name, row.kind, row.help, dict(zip(row.labels, values, strict=True)), count)
+                families.add(
+                    PREFIX + name,
+                    row.kind,
+                    row.help,
+                    {name: value or "" for name, value in zip(row.labels, values, strict=True)},
+                    count,
+                )
 
     def _add_thresholds(self, families: Families) -> None:
         row = series.THRESHOLD

@@ -10,7 +10,7 @@ import logging
 from collections.abc import Iterable, Iterator
 
 from falco_enrichment_exporter.core.fleet import Fleet
-from falco_enrichment_exporter.core.intake import fold_lines
+from falco_enrichment_exporter.core.intake import Intake
 from falco_enrichment_exporter.core.lines import LineBuffer
 from falco_enrichment_exporter.core.rotation import Change, FileFacts, compare
 from falco_enrichment_exporter.exposition.telemetry import Tally
@@ -105,10 +105,13 @@ class FileSource:
             followed = self.paths[path]
             try:
                 if followed.current is None and not self._is_current(found):
-                    followed.current = self._take(found) or await open_file(path, found, self._limit_bytes)
+                    followed.current = self._take(found) or await self._open(path, found)
                 followed.is_up, followed.has_failed = True, False
             except OSError as error:
                 self._lose(followed, error, 0)
+
+    async def _open(self, path: str, facts: FileFacts) -> OpenFile:
+        return await open_file(path, facts, Intake(self._fleet, self._limit_bytes))
 
     def _is_current(self, facts: FileFacts) -> bool:
         """Say whether the file is followed under another of the paths: a link to it is not another file."""
@@ -162,12 +165,9 @@ class FileSource:
         return has_more
 
     async def _read(self, file: OpenFile) -> None:
-        lines, count = await file.read(self._buffer, TURN_BYTES)
-        self._tally.read_bytes += count
-        fold_lines(lines, file.unwrapper, self._fleet)
-        if self._buffer.oversize_lines:
-            self._fleet.reject("oversize", self._buffer.oversize_lines)
-            self._buffer.oversize_lines = 0
+        self._tally.read_bytes += await file.read(self._buffer, TURN_BYTES)
+        self._fleet.reject("oversize", self._buffer.oversize_lines)
+        self._buffer.oversize_lines = 0
 
     # -- the start -----------------------------------------------------------------------------------------------
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 import aiofiles
 from aiofiles.threadpool.binary import AsyncFileIO
 
-from falco_enrichment_exporter.core.envelope import Unwrapper
+from falco_enrichment_exporter.core.intake import Intake
 from falco_enrichment_exporter.core.lines import LineBuffer
 from falco_enrichment_exporter.core.rotation import FileFacts
 
@@ -15,7 +15,7 @@ Identity = tuple[int, int]
 
 @dataclass(slots=True, eq=False)
 class OpenFile:
-    """A file that is held open: what was read of it, and what its lines need to be understood.
+    """A file that is held open: what was read of it, and where its lines go.
 
     ``offset_bytes`` is the start of the first line that was not taken in, so it can be stored and gone on from;
     ``read_to_bytes`` is how far it was looked at. Between the two stands an unfinished line.
@@ -23,7 +23,7 @@ class OpenFile:
 
     file: AsyncFileIO
     facts: FileFacts
-    unwrapper: Unwrapper
+    intake: Intake
     offset_bytes: int = 0
     read_to_bytes: int = 0
     is_skipping: bool = False
@@ -49,12 +49,11 @@ class OpenFile:
         self.offset_bytes = self.read_to_bytes = offset_bytes
         self.is_skipping = is_skipping
 
-    async def read(self, buffer: LineBuffer, most_bytes: int) -> tuple[list[bytes], int]:
-        """Read up to ``most_bytes`` on; return the complete lines and the number of new bytes. Raises OSError."""
+    async def read(self, buffer: LineBuffer, most_bytes: int) -> int:
+        """Read and take in up to ``most_bytes`` on; return the number of new bytes. Raises OSError."""
         position = self.offset_bytes
         await self.file.seek(position)
         buffer.reset(is_skipping=self.is_skipping)
-        lines: list[bytes] = []
         is_at_end = False
         while position < self.read_to_bytes + most_bytes:
             with buffer.writable() as free:
@@ -63,18 +62,18 @@ class OpenFile:
                 is_at_end = True
                 break
             position += count
-            lines += buffer.commit(count)
+            with buffer.commit(count) as block:
+                self.intake.take(block, may_hold_oversize=buffer.may_hold_oversize)
         new_bytes = max(position - self.read_to_bytes, 0)
         self.offset_bytes, self.is_skipping = position - buffer.tail_bytes, buffer.is_skipping
         # Bytes that a look saw and that are gone (a truncation in between) are not waited for: the next look tells.
         self.read_to_bytes = max(position, self.facts.size_bytes) if is_at_end else position
-        return lines, new_bytes
+        return new_bytes
 
 
-async def open_file(path: str, facts: FileFacts, limit_bytes: int) -> OpenFile:
+async def open_file(path: str, facts: FileFacts, intake: Intake) -> OpenFile:
     """Open a path for reading. Raises OSError."""
-    file = await aiofiles.open(path, "rb", buffering=0)
-    return OpenFile(file=file, facts=facts, unwrapper=Unwrapper(limit_bytes))
+    return OpenFile(file=await aiofiles.open(path, "rb", buffering=0), facts=facts, intake=intake)
 
 
 @dataclass(slots=True, eq=False)

@@ -6,9 +6,8 @@ import logging
 import os
 import stat
 
-from falco_enrichment_exporter.core.envelope import Unwrapper
 from falco_enrichment_exporter.core.fleet import Fleet
-from falco_enrichment_exporter.core.intake import fold_lines
+from falco_enrichment_exporter.core.intake import Intake
 from falco_enrichment_exporter.core.lines import LineBuffer
 from falco_enrichment_exporter.exposition.telemetry import Tally
 
@@ -29,7 +28,7 @@ class StdinSource:
         self._tally = tally
         self._descriptor = descriptor
         self._buffer = LineBuffer(limit_bytes)
-        self._unwrapper = Unwrapper(limit_bytes)
+        self._intake = Intake(fleet, limit_bytes)
 
     async def run(self) -> None:
         """Read until end of file or cancelled."""
@@ -37,9 +36,7 @@ class StdinSource:
         self.is_ready = not is_file  # what a writer will send into a pipe cannot be waited for
         try:
             while data := await (self._read_file() if is_file else self._read_pipe()):
-                self._tally.read_bytes += len(data)
-                fold_lines(self._buffer.feed(data), self._unwrapper, self._fleet)
-                self._count_oversize()
+                self._take(data)
         except OSError as error:
             self._tally.errors[errno.errorcode.get(error.errno or 0, "unknown")] += 1
             _log.warning("standard input cannot be read", extra={"error": error.strerror})
@@ -62,7 +59,15 @@ class StdinSource:
             loop.remove_reader(self._descriptor)
         return os.read(self._descriptor, BLOCK_BYTES)
 
-    def _count_oversize(self) -> None:
-        if self._buffer.oversize_lines:
-            self._fleet.reject("oversize", self._buffer.oversize_lines)
-            self._buffer.oversize_lines = 0
+    def _take(self, data: bytes) -> None:
+        self._tally.read_bytes += len(data)
+        rest = memoryview(data)
+        while rest:
+            with self._buffer.writable() as free:
+                count = min(len(free), len(rest))
+                free[:count] = rest[:count]
+            with self._buffer.commit(count) as block:
+                self._intake.take(block, may_hold_oversize=self._buffer.may_hold_oversize)
+            rest = rest[count:]
+        self._fleet.reject("oversize", self._buffer.oversize_lines)
+        self._buffer.oversize_lines = 0
