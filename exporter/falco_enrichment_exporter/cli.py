@@ -3,10 +3,12 @@
 import argparse
 import asyncio
 import importlib.metadata
+import os
 import platform
+import signal
 import sys
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from falco_enrichment_exporter import __version__
 from falco_enrichment_exporter.errors import SetupError
@@ -21,6 +23,7 @@ SHOWN = ("prometheus-client", "msgspec", "uvloop", "uvicorn", "starlette", "aiof
 
 def serve(arguments: Sequence[str]) -> int:
     """Follow Falco's output, serve /metrics."""
+    _prepare_process()
     from falco_enrichment_exporter import settings  # noqa: PLC0415  version and --help need none of it
 
     loaded = settings.load(arguments, prog=f"{PROG} serve")
@@ -34,6 +37,7 @@ def serve(arguments: Sequence[str]) -> int:
 
 def demo(arguments: Sequence[str]) -> int:
     """Serve a built-in synthetic Falco."""
+    _prepare_process()
     from falco_enrichment_exporter import settings  # noqa: PLC0415
     from falco_enrichment_exporter.commands.demo import SyntheticFalco  # noqa: PLC0415
 
@@ -49,6 +53,19 @@ def version(arguments: Sequence[str]) -> int:
     for name in SHOWN:
         print(f"{name} {importlib.metadata.version(name)}")  # noqa: T201
     return 0
+
+
+def _end_early(*_: object) -> NoReturn:
+    raise SystemExit(0)
+
+
+def _prepare_process() -> None:
+    """Make a signal during start-up a good end, and give the first three descriptors to nobody by accident."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _end_early)
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:  # noqa: PLR2004  standard error
+        pass
+    os.close(descriptor)
 
 
 def _run(settings: "ServeSettings", feed: "Feed | None") -> int:

@@ -63,18 +63,14 @@ class Server(uvicorn.Server):
     whether it should end.
     """
 
-    def __init__(self, config: uvicorn.Config) -> None:
+    def __init__(self, config: uvicorn.Config, ending: asyncio.Event) -> None:
         super().__init__(config)
-        self._stopped = asyncio.Event()
-
-    def stop(self) -> None:
-        """End serving, once what is under way is answered."""
-        self.should_exit = True
-        self._stopped.set()
+        self._ending = ending
 
     async def main_loop(self) -> None:
-        """Wait for the end."""
-        await self._stopped.wait()
+        """Wait for the end; what is under way is then answered."""
+        await self._ending.wait()
+        self.should_exit = True
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -88,6 +84,8 @@ Feed = Callable[[], Coroutine[None, None, None]]
 
 async def serve(settings: ServeSettings, feed: Feed | None = None) -> None:
     """Follow the sources and serve until SIGTERM or SIGINT. Raises SetupError for what only now shows."""
+    ending = asyncio.Event()
+    _end_on_signals(ending)
     fleet = Fleet(
         default_hostname=settings.source.hostname,
         thread_table_size=settings.source.thread_table_size,
@@ -114,22 +112,26 @@ async def serve(settings: ServeSettings, feed: Feed | None = None) -> None:
         timeout_graceful_shutdown=DRAIN_SECONDS,
         timeout_keep_alive=75,
         limit_concurrency=512,
+        http="h11",  # the one of uvicorn's two parsers that bounds a request's head
         h11_max_incomplete_event_size=16 * 1024,
     )
     for listener in sockets:
         _log.info("listening", extra={"address": _written(listener), "version": __version__})
-    await _run(Server(config), sockets, sources, feed)
+    await _run(Server(config, ending), sockets, sources, feed)
+
+
+def _end_on_signals(ending: asyncio.Event) -> None:
+    loop = asyncio.get_running_loop()
+
+    def end(name: str) -> None:
+        _log.info("stopping", extra={"signal": name})
+        ending.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, end, number.name)
 
 
 async def _run(server: Server, sockets: list[socket.socket], sources: Sources, feed: Feed | None) -> None:
-    loop = asyncio.get_running_loop()
-
-    def stop(name: str) -> None:
-        _log.info("stopping", extra={"signal": name})
-        server.stop()
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop, number.name)
     async with asyncio.TaskGroup() as tasks:
         following = [tasks.create_task(sources.files.run())]
         if sources.stdin is not None:
@@ -154,8 +156,9 @@ def bind(address: str) -> list[socket.socket]:
             return [socket.create_server(("", port), family=family, dualstack_ipv6=dual, backlog=256)]
         family, _, _, _, resolved = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         return [socket.create_server(resolved[:2], family=family, backlog=256)]
-    except OSError as error:
-        raise SetupError(f"--web.listen-address: cannot listen on {address}: {error.strerror or error}") from error
+    except (OSError, UnicodeError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise SetupError(f"--web.listen-address: cannot listen on {address}: {reason}") from error
 
 
 def _written(listener: socket.socket) -> str:

@@ -48,6 +48,8 @@ def split_commas(value: object) -> object:
     items = [value] if isinstance(value, str) else value
     if not isinstance(items, list | tuple):
         return items
+    if any("\0" in str(item) for item in items):
+        raise ValueError("a path cannot hold a NUL byte")
     return [part.strip() for item in items for part in str(item).split(",") if part.strip()]
 
 
@@ -222,7 +224,7 @@ def load(arguments: Sequence[str], *, prog: str, defaults: dict[str, Any] | None
     except ValidationError as error:
         raise SetupError("\n".join(_explain(item) for item in error.errors())) from error
     except SettingsError as error:
-        raise SetupError(str(error)) from error
+        raise SetupError(f"{error}; a group has one variable for each of its settings, see --help") from error
 
 
 def _with_file(document: dict[str, Any], defaults: dict[str, Any]) -> type[ServeSettings]:
@@ -251,7 +253,10 @@ def _read_file(path: Path) -> dict[str, Any]:
         return {}
     if not isinstance(document, dict):
         raise SetupError(f"--config.file: {path} must be a mapping of groups, such as 'source: {{paths: [...]}}'")
-    return {str(group).replace("-", "_"): _snake(values) for group, values in document.items()}
+    for group, values in document.items():
+        if values is not None and not isinstance(values, dict):
+            raise SetupError(f"--config.file: {path}: '{group}' must be a mapping of its settings")
+    return {str(group).replace("-", "_"): _snake(values) for group, values in document.items() if values is not None}
 
 
 def _snake(values: Any) -> Any:

@@ -120,7 +120,7 @@ def _fed(pieces: list[bytes]) -> Fleet:
                 count = min(len(free), len(rest))
                 free[:count] = rest[:count]
             with buffer.commit(count) as block:
-                intake.take(block)
+                intake.take(block, buffer.block_lines)
             rest = rest[count:]
     return fleet
 

@@ -3,17 +3,11 @@
 import contextlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import pytest
 
-from e2e.harness import Exporter
-
-
-class Start(Protocol):
-    """Start an exporter with these arguments on a free port of the loopback."""
-
-    def __call__(self, *arguments: str, **more: Any) -> Exporter: ...
+from e2e.harness import Exporter, Start
 
 
 @contextlib.contextmanager

@@ -15,10 +15,12 @@ _TIMESTAMP: Final = (
     rb"(?:[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d|\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:[.,]\d+)?(?:Z|[+-]\d\d:?\d\d))"
 )
 # The tag must be Falco's: a line of another program may quote anything.
-_SYSLOG: Final = re.compile(rb"(?:<\d{1,3}>)?" + _TIMESTAMP + rb" \S+ falco[\w.-]*(?:\[\d+\])?: ")
+_TAG: Final = rb"falco(?:-(?:modern-bpf|bpf|kmod|custom))?"
+_SYSLOG: Final = re.compile(rb"(?:<\d{1,3}>)?" + _TIMESTAMP + rb" \S+ " + _TAG + rb"(?:\[\d+\])?: ")
 _SYSLOG_5424: Final = re.compile(
-    rb"<\d{1,3}>1 \S+ \S+ falco\S* \S+ \S+ (?:-|(?:\[(?:[^\]\\\"]|\"(?:\\.|[^\"\\])*\")*\])+) (?:\xef\xbb\xbf)?"
+    rb"<\d{1,3}>1 \S+ \S+ " + _TAG + rb" \S+ \S+ (?:-|(?:\[(?:[^\]\\\"]|\"(?:\\.|[^\"\\])*\")*\])+) (?:\xef\xbb\xbf)?"
 )
+_STREAMS: Final = frozenset({"stdout", "stderr"})
 _DOCKER_START: Final = b'{"log":'
 _STRIPPED: Final = b"\0 \t\r"  # NUL runs are what copytruncate leaves in a sparse file
 _BOM: Final = b"\xef\xbb\xbf"
@@ -54,25 +56,27 @@ class Unwrapper:
 
     def unwrap(self, line: bytes) -> bytes | None:
         """Return the line that Falco wrote, or None if it is not complete yet or blank."""
-        line = line.removeprefix(_BOM).strip(_STRIPPED)
+        line = line.removesuffix(b"\r").removeprefix(_BOM).lstrip(_STRIPPED)
         if not line:
             return None
         if line.startswith(b"{"):
-            return self._docker(line) if line.startswith(_DOCKER_START) else line
+            return self._docker(line) if line.startswith(_DOCKER_START) else _stripped(line)
         if line[:1].isdigit():
             match = _CRI.match(line)
             if match is not None:
                 return self._join(match[1], line[match.end() :], is_last=match[2] == b"F")
         match = _SYSLOG.match(line) or _SYSLOG_5424.match(line)
-        return line[match.end() :] if match is not None else line
+        return _stripped(line[match.end() :] if match is not None else line)
 
     def _docker(self, line: bytes) -> bytes | None:
         try:
             wrapped = msgspec.json.decode(line, type=_DockerLine)
             text = wrapped.log.encode()
-        except (msgspec.DecodeError, UnicodeError) as error:
+        except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
             raise Broken("bad_envelope") from error
-        return self._join(wrapped.stream.encode(), text, is_last=text.endswith(b"\n"))
+        if wrapped.stream not in _STREAMS:
+            raise Broken("bad_envelope")
+        return self._join(wrapped.stream.encode(), text.removesuffix(b"\n"), is_last=text.endswith(b"\n"))
 
     def _join(self, stream: bytes, text: bytes, *, is_last: bool) -> bytes | None:
         parts = self._fragments.pop(stream, b"")
@@ -85,4 +89,8 @@ class Unwrapper:
         if not is_last:
             self._fragments[stream] = parts + text
             return None
-        return (parts + text).strip(_STRIPPED + b"\n") or None
+        return _stripped(parts + text)
+
+
+def _stripped(line: bytes) -> bytes | None:
+    return line.strip(_STRIPPED) or None

@@ -19,18 +19,17 @@ class Intake:
         self._limit_bytes = limit_bytes
         self._is_plain = True
 
-    def take(self, block: memoryview, *, may_hold_oversize: bool = False) -> None:
-        """Fold a block of complete lines, in order."""
+    def take(self, block: memoryview, lines: int, *, may_hold_oversize: bool = False) -> None:
+        """Fold a block of so many complete lines, in order."""
         if self._is_plain and not may_hold_oversize and not self._unwrapper.is_joining:
-            heads = records.decode_block(block)
+            heads = records.decode_block(block, lines)
             if heads is not None:
                 self._fleet.fold_heads(heads)
                 return
-        lines = bytes(block).split(b"\n")
-        del lines[-1]
-        self._is_plain = not lines or lines[-1][:1] == b"{"
-        kept = [line for line in lines if len(line) <= self._limit_bytes]
-        self._fleet.reject("oversize", len(lines) - len(kept))
+        whole = bytes(block).split(b"\n")[:-1]
+        self._is_plain = not whole or whole[-1][:1] == b"{"
+        kept = [line for line in whole if len(line.lstrip(b"\0")) <= self._limit_bytes]
+        self._fleet.reject("oversize", len(whole) - len(kept))
         fold_lines(kept, self._unwrapper, self._fleet)
 
 

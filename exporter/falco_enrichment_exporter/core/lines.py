@@ -17,7 +17,16 @@ class LineBuffer:
     counted in ``oversize_lines``. Memory stays below ``limit_bytes + 2 * block_bytes`` however the stream is cut.
     """
 
-    __slots__ = ("_block_bytes", "_data", "_fill", "_limit_bytes", "_start", "is_skipping", "oversize_lines")
+    __slots__ = (
+        "_block_bytes",
+        "_data",
+        "_fill",
+        "_limit_bytes",
+        "_start",
+        "block_lines",
+        "is_skipping",
+        "oversize_lines",
+    )
 
     def __init__(self, limit_bytes: int, block_bytes: int = BLOCK_BYTES) -> None:
         self._limit_bytes = limit_bytes
@@ -27,6 +36,7 @@ class LineBuffer:
         self._fill = 0
         self.is_skipping = False
         self.oversize_lines = 0
+        self.block_lines = 0  # in the last block
 
     @property
     def tail_bytes(self) -> int:
@@ -62,6 +72,7 @@ class LineBuffer:
             start = self._data.find(b"\n", old, end) + 1
             self.is_skipping = False
         self._start = end
+        self.block_lines = self._data.count(b"\n", start, end)
         block = memoryview(self._data)[start:end]
         self._skip_oversize_tail()
         return block
@@ -76,7 +87,7 @@ class LineBuffer:
                 free[:count] = view[:count]
             with self.commit(count) as block:
                 whole = bytes(block).split(b"\n")[:-1]
-            kept = [line for line in whole if len(line) <= self._limit_bytes]
+            kept = [line for line in whole if len(line.lstrip(b"\0")) <= self._limit_bytes]
             self.oversize_lines += len(whole) - len(kept)
             lines += kept
             view = view[count:]
@@ -90,7 +101,14 @@ class LineBuffer:
     def _skip_oversize_tail(self) -> None:
         if self.is_skipping:
             self._fill = self._start
-        elif self.tail_bytes > self._limit_bytes:
+        elif self.tail_bytes > self._limit_bytes and not self._pass_hole():
             self._fill = self._start
             self.is_skipping = True
             self.oversize_lines += 1
+
+    def _pass_hole(self) -> bool:
+        """Drop the NUL bytes that begin the tail: the hole that a writer leaves after a truncation is no line."""
+        tail = self._data[self._start : self._fill]
+        holes = len(tail) - len(tail.lstrip(b"\0"))
+        self._start += holes
+        return self.tail_bytes <= self._limit_bytes

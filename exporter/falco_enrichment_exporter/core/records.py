@@ -90,6 +90,11 @@ _TEXT_SNAPSHOT: Final = re.compile(
     rb"(?:\d{4}-\d\d-\d\dT)?\d\d:\d\d:\d\d\.\d{1,9}(?:[+-]\d{4})?: Informational Falco metrics snapshot \("
 )
 _PAIR: Final = re.compile(rb"([^\s=\"()]{1,512})=(\"(?:[^\"\\]|\\.)*\"|[^\s\"()]+)(?: |\)$)")
+_NUMBER: Final = re.compile(r"-?[0-9]{1,24}(?:\.[0-9]{1,24})?(?:[eE][+-]?[0-9]{1,3})?")
+_TEXT_PREFIXES: Final = (
+    "evt.hostname", "evt.source", "falco.hostname", "falco.version", "falco.kernel_release", "falco.sha256_",
+    "falco.host_netinfo.", "scap.engine_name",
+)  # fmt: skip
 _ISO_TIME: Final = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(Z|[+-]\d\d:?\d\d)")
 _MEMORY_PREFIXES: Final = ("falco.memory_", "falco.host_memory_", "falco.container_memory_", "falco.jemalloc.")
 _ERRORS: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError)
@@ -106,8 +111,8 @@ def decode(line: bytes) -> Record:
         return _decode_loosely(line)
 
 
-def decode_block(block: memoryview) -> list[Head] | None:
-    """Decode a block of plain JSON lines at once; None if any line of it is something else.
+def decode_block(block: memoryview, lines: int) -> list[Head] | None:
+    """Decode a block of so many plain JSON lines at once; None if any of them is something else.
 
     The heads refer to the block: use them before it changes.
     """
@@ -117,7 +122,8 @@ def decode_block(block: memoryview) -> list[Head] | None:
         heads = _HEAD.decode_lines(block)
     except _ERRORS:
         return None
-    return heads
+    is_whole = len(heads) == lines and all(head.rule is not None or head.sample is not None for head in heads)
+    return heads if is_whole else None
 
 
 def _decode_loosely(line: bytes) -> Record:
@@ -194,8 +200,8 @@ def _text_snapshot(line: bytes, start: int) -> Record:
 
 
 def _snapshot(raw: dict[str, Any], hostname: str | None, time: msgspec.Raw) -> Record:
-    at_ns = _number(raw.get("evt.time")) or _iso_ns(time)
-    if not at_ns or not 0 < at_ns < 1 << 63:
+    at_ns = int(_number(raw.get("evt.time")) or _iso_ns(time) or 0)
+    if not 0 < at_ns < 1 << 63:
         return Rejection("no_time")
     source = _name(raw.get("evt.source"))
     if source is None:
@@ -204,7 +210,7 @@ def _snapshot(raw: dict[str, Any], hostname: str | None, time: msgspec.Raw) -> R
         return Rejection("too_many_fields")
     fields = canonical(raw)
     event_hostname = _name(fields.get("evt.hostname"))
-    return Snapshot(at_ns=int(at_ns), source=source, hostname=hostname, event_hostname=event_hostname, fields=fields)
+    return Snapshot(at_ns=at_ns, source=source, hostname=hostname, event_hostname=event_hostname, fields=fields)
 
 
 def canonical(raw: dict[str, Any]) -> Fields:
@@ -218,10 +224,12 @@ def canonical(raw: dict[str, Any]) -> Fields:
     fields: Fields = {}
     for key, value in raw.items():
         text = value if isinstance(value, str) else None
-        number = _number(value) if text is None or is_all_text else None
+        number = _number(value) if text is None or (is_all_text and not key.startswith(_TEXT_PREFIXES)) else None
         if number is not None:
             name, factor = _base_unit(key, memory_unit)
-            fields[name] = number * factor
+            scaled = _number(number * factor)
+            if scaled is not None:
+                fields[name] = scaled
         elif text is not None:
             fields[catalog.ALIASES.get(key, key)] = text
     return fields
@@ -258,10 +266,9 @@ def _number(value: object) -> Number | None:
     if isinstance(value, bool):
         return None
     if isinstance(value, str):
-        try:
-            value = float(value) if any(c in value for c in ".eE") else int(value[:24])
-        except ValueError:
+        if not _NUMBER.fullmatch(value):
             return None
+        value = float(value) if any(c in value for c in ".eE") else int(value)
     if isinstance(value, int):
         return value if -(1 << 64) < value < 1 << 64 else None
     return value if isinstance(value, float) and math.isfinite(value) else None
@@ -284,7 +291,7 @@ def _iso_ns(raw: msgspec.Raw) -> int | None:
     if match is None:
         return None
     try:
-        moment = datetime.fromisoformat(match[1] + match[3])
-    except ValueError:
+        moment = datetime.fromisoformat(match[1] + match[3]).astimezone(UTC)
+    except (ValueError, OverflowError):
         return None
-    return int(moment.astimezone(UTC).timestamp()) * 10**9 + int((match[2] or "0").ljust(9, "0"))
+    return int(moment.timestamp()) * 10**9 + int((match[2] or "0").ljust(9, "0"))

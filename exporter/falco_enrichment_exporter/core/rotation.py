@@ -11,6 +11,7 @@ class FileFacts:
     device: int
     inode: int
     size_bytes: int
+    changed_ns: int = 0  # mtime: moves when a file is rewritten to the same size
 
 
 class Change(Enum):

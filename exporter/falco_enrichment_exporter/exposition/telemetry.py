@@ -21,8 +21,10 @@ _log = logging.getLogger(__name__)
 class SourceStatus(Protocol):
     """What every kind of source can say of itself."""
 
-    path: str
     is_up: bool
+
+    @property
+    def label(self) -> str: ...  # noqa: D102  the path, fit for a label
 
     @property
     def lag_bytes(self) -> int: ...  # noqa: D102  bytes that are there and not read yet
@@ -77,8 +79,8 @@ class TelemetryCollector(Collector):
             for value, count in by_label.items():
                 _add(families, name, count, {label: value})
         for source in self._sources:
-            _add(families, "source_up", int(source.is_up), {"path": source.path})
-            _add(families, "source_lag_bytes", source.lag_bytes, {"path": source.path})
+            _add(families, "source_up", int(source.is_up), {"path": source.label})
+            _add(families, "source_lag_bytes", source.lag_bytes, {"path": source.label})
         return iter(families)
 
 

@@ -7,6 +7,7 @@ what they mean is decided by core.rotation.
 import asyncio
 import errno
 import logging
+from collections import deque
 from collections.abc import Iterable, Iterator
 
 from falco_enrichment_exporter.core.fleet import Fleet
@@ -14,11 +15,11 @@ from falco_enrichment_exporter.core.intake import Intake
 from falco_enrichment_exporter.core.lines import LineBuffer
 from falco_enrichment_exporter.core.rotation import Change, FileFacts, compare
 from falco_enrichment_exporter.exposition.telemetry import Tally
-from falco_enrichment_exporter.sources.follower import FollowedPath, OpenFile, open_file
-from falco_enrichment_exporter.sources.looking import Sight, look
+from falco_enrichment_exporter.sources.follower import FollowedPath, OpenFile, Place, open_file
+from falco_enrichment_exporter.sources.looking import Sight, look, look_for_skipped
 from falco_enrichment_exporter.sources.warm import WarmStart
 
-TURN_BYTES = 1 << 20
+TURN_BYTES = 4 << 20
 LINGER_SECONDS = 10.0  # a writer may hold a rotated file for some seconds more
 WARM_SECONDS = 0.2  # of searching before it is ready; the rest of a long file is searched afterwards
 
@@ -43,7 +44,9 @@ class FileSource:
         self._limit_bytes = limit_bytes
         self._poll_seconds = poll_seconds
         self._buffer = LineBuffer(limit_bytes)
+        self._is_starting = True
         self._searches: list[WarmStart] = []
+        self._truncated: deque[Place] = deque(maxlen=16)  # how far files had been read when they were truncated
 
     def __iter__(self) -> Iterator[FollowedPath]:
         return iter(self.paths.values())
@@ -52,7 +55,8 @@ class FileSource:
         """Follow until cancelled."""
         now = asyncio.get_running_loop().time
         await self._look(now())
-        await self._start()
+        await self._search(now() + WARM_SECONDS)
+        self._is_starting = False
         while True:
             due = now() + self._poll_seconds
             has_more = True
@@ -84,7 +88,6 @@ class FileSource:
             if isinstance(found, OSError):
                 self._lose(followed, found, now)
             elif followed.current is not None and compare(followed.current.facts, 0, found) is Change.REPLACED:
-                self._tally.rotations["rename"] += 1
                 followed.leave_current(now)
         await self._fill(sight)
         await self._close_left(now)
@@ -93,9 +96,14 @@ class FileSource:
         if file.left_at is not None and facts.size_bytes > file.facts.size_bytes:
             file.left_at = now
         if compare(file.facts, file.read_to_bytes, facts) is Change.TRUNCATED:
-            self._tally.rotations["truncate"] += 1
-            file.start_at(0)
+            self._begin_anew(file)
+        file.is_doubtful = file.is_doubtful or facts.changed_ns != file.facts.changed_ns
         file.facts = facts
+
+    def _begin_anew(self, file: OpenFile) -> None:
+        self._tally.rotations["truncate"] += 1
+        self._truncated.append(file.place)
+        file.start_at(0)
 
     async def _fill(self, sight: Sight) -> None:
         """Give every path that has a file its file: one that is held already (a rename within a glob), or a new one."""
@@ -105,13 +113,42 @@ class FileSource:
             followed = self.paths[path]
             try:
                 if followed.current is None and not self._is_current(found):
-                    followed.current = self._take(found) or await self._open(path, found)
+                    followed.current = self._take(found) or await self._open(followed, found)
                 followed.is_up, followed.has_failed = True, False
             except OSError as error:
                 self._lose(followed, error, 0)
 
-    async def _open(self, path: str, facts: FileFacts) -> OpenFile:
-        return await open_file(path, facts, Intake(self._fleet, self._limit_bytes))
+    async def _open(self, followed: FollowedPath, facts: FileFacts) -> OpenFile:
+        file = await self._open_at_its_place(followed.path, facts)
+        if self._is_starting or followed.was_unreadable:
+            self._start_at_end(file)
+            followed.was_unreadable = False
+        elif followed.has_had_file:
+            self._tally.rotations["rename"] += 1
+            await self._open_skipped(followed, facts)
+        followed.has_had_file = True
+        return file
+
+    async def _open_at_its_place(self, path: str, facts: FileFacts) -> OpenFile:
+        """Open a file; if it is a copy of one that was read (copytruncate), go on where that was left."""
+        file = await open_file(path, facts, Intake(self._fleet, self._limit_bytes))
+        held = [file.place for followed in self for file in followed.files]
+        if not self._is_starting:
+            await file.go_on_from(place for place in [*self._truncated, *held] if place[1])
+        return file
+
+    async def _open_skipped(self, followed: FollowedPath, facts: FileFacts) -> None:
+        """Open what came and went under the path since the last look."""
+        if not followed.left:
+            return
+        held = [file.identity for other in self for file in other.files]
+        since_ns, current = followed.left[-1].facts.changed_ns, (facts.device, facts.inode)
+        for path, skipped in await asyncio.to_thread(look_for_skipped, followed.path, since_ns, [*held, current]):
+            if path not in self.paths:
+                file = await self._open_at_its_place(path, skipped)
+                file.left_at = followed.left[-1].left_at
+                followed.left.append(file)
+                self._tally.rotations["rename"] += 1
 
     def _is_current(self, facts: FileFacts) -> bool:
         """Say whether the file is followed under another of the paths: a link to it is not another file."""
@@ -132,8 +169,10 @@ class FileSource:
     def _lose(self, followed: FollowedPath, error: OSError, now: float) -> None:
         if followed.is_up or not followed.has_failed:
             self._tally.errors[errno.errorcode.get(error.errno or 0, "unknown")] += 1
-            _log.warning("source cannot be read", extra={"path": followed.path, "error": error.strerror or str(error)})
+            _log.warning("source cannot be read", extra={"path": followed.label, "error": error.strerror or str(error)})
         followed.is_up, followed.has_failed = False, True
+        if self._is_starting:
+            followed.was_unreadable = not isinstance(error, FileNotFoundError)
         if isinstance(error, FileNotFoundError):
             followed.leave_current(now)
 
@@ -165,19 +204,18 @@ class FileSource:
         return has_more
 
     async def _read(self, file: OpenFile) -> None:
+        if await file.is_rewritten():
+            self._begin_anew(file)
         self._tally.read_bytes += await file.read(self._buffer, TURN_BYTES)
         self._fleet.reject("oversize", self._buffer.oversize_lines)
         self._buffer.oversize_lines = 0
 
     # -- the start -----------------------------------------------------------------------------------------------
 
-    async def _start(self) -> None:
-        """Serve the newest snapshots of the files that are there, and follow from their ends."""
-        for followed in self:
-            if followed.current is not None:
-                self._searches.append(WarmStart(followed.current, self._limit_bytes))
-                self._tally.skipped_bytes += followed.current.facts.size_bytes
-        await self._search(asyncio.get_running_loop().time() + WARM_SECONDS)
+    def _start_at_end(self, file: OpenFile) -> None:
+        """Serve the newest snapshots of a file that was there at the start, and follow it from its end."""
+        self._searches.append(WarmStart(file, self._limit_bytes))
+        self._tally.skipped_bytes += file.facts.size_bytes
 
     async def _search(self, until: float) -> bool:
         """Search on for snapshots, the newest blocks of all files first; tell whether there is more to search."""

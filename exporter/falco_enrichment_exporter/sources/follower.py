@@ -1,6 +1,11 @@
 """One file held open, and one path that is followed through rotations."""
 
+import asyncio
+import os
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+from hashlib import blake2b
+from typing import Final
 
 import aiofiles
 from aiofiles.threadpool.binary import AsyncFileIO
@@ -9,8 +14,13 @@ from falco_enrichment_exporter.core.intake import Intake
 from falco_enrichment_exporter.core.lines import LineBuffer
 from falco_enrichment_exporter.core.rotation import FileFacts
 
+ANCHOR_BYTES: Final = 1024  # about a line, which holds a time in nanoseconds: no two are the same
+
 Identity = tuple[int, int]
 """(device, inode)."""
+
+Place = tuple[int, bytes]
+"""An offset, and the digest of what stands right before it."""
 
 
 @dataclass(slots=True, eq=False)
@@ -27,6 +37,8 @@ class OpenFile:
     offset_bytes: int = 0
     read_to_bytes: int = 0
     is_skipping: bool = False
+    anchor: bytes = b""  # digest of what stood right before the offset: if it does no more, the file was rewritten
+    is_doubtful: bool = False  # it was written to but did not grow
     left_at: float | None = None  # since when another file has its path, or since it last grew; monotonic seconds
 
     @property
@@ -41,13 +53,37 @@ class OpenFile:
 
     @property
     def has_more(self) -> bool:
-        """Say whether there are bytes that were not looked at."""
-        return self.facts.size_bytes > self.read_to_bytes
+        """Say whether there is something to look at."""
+        return self.is_doubtful or self.facts.size_bytes > self.read_to_bytes
 
     def start_at(self, offset_bytes: int, *, is_skipping: bool = False) -> None:
         """Go on reading from a start of a line; ``is_skipping``: from within a line that is too long."""
         self.offset_bytes = self.read_to_bytes = offset_bytes
         self.is_skipping = is_skipping
+        self.anchor = b""
+
+    async def is_rewritten(self) -> bool:
+        """Say whether other bytes stand before the offset than were read there. Raises OSError."""
+        self.is_doubtful = False
+        return bool(self.anchor) and await self._digest_before(self.offset_bytes) != self.anchor
+
+    async def go_on_from(self, places: Iterable[Place]) -> None:
+        """Start where one of these places is, if this file is a copy of the file it was in. Raises OSError."""
+        for offset_bytes, anchor in places:
+            if offset_bytes <= self.facts.size_bytes and await self._digest_before(offset_bytes) == anchor:
+                self.start_at(offset_bytes)
+                self.anchor = anchor
+                return
+
+    @property
+    def place(self) -> Place:
+        """How far this file was taken in, and by what to know the place again."""
+        return self.offset_bytes, self.anchor
+
+    async def _digest_before(self, offset_bytes: int) -> bytes:
+        length = min(offset_bytes, ANCHOR_BYTES)
+        before = await asyncio.to_thread(os.pread, self.file.fileno(), length, offset_bytes - length)
+        return blake2b(before, digest_size=16).digest()
 
     async def read(self, buffer: LineBuffer, most_bytes: int) -> int:
         """Read and take in up to ``most_bytes`` on; return the number of new bytes. Raises OSError."""
@@ -63,11 +99,12 @@ class OpenFile:
                 break
             position += count
             with buffer.commit(count) as block:
-                self.intake.take(block, may_hold_oversize=buffer.may_hold_oversize)
+                self.intake.take(block, buffer.block_lines, may_hold_oversize=buffer.may_hold_oversize)
         new_bytes = max(position - self.read_to_bytes, 0)
         self.offset_bytes, self.is_skipping = position - buffer.tail_bytes, buffer.is_skipping
         # Bytes that a look saw and that are gone (a truncation in between) are not waited for: the next look tells.
         self.read_to_bytes = max(position, self.facts.size_bytes) if is_at_end else position
+        self.anchor = await self._digest_before(self.offset_bytes)
         return new_bytes
 
 
@@ -83,8 +120,15 @@ class FollowedPath:
     path: str
     is_up: bool = False
     has_failed: bool = False
+    has_had_file: bool = False
+    was_unreadable: bool = False  # at the start: what it held then is not new when it can be read
     current: OpenFile | None = None
     left: list[OpenFile] = field(default_factory=list)
+
+    @property
+    def label(self) -> str:
+        """The path as text; a file name may hold bytes that are none."""
+        return os.fsencode(self.path).decode("utf-8", "backslashreplace")
 
     @property
     def lag_bytes(self) -> int:

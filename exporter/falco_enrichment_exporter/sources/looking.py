@@ -33,6 +33,25 @@ def look(patterns: Iterable[str], known: Iterable[str], held: Mapping[Identity, 
     )
 
 
+def look_for_skipped(path: str, since_ns: int, held: Iterable[Identity]) -> list[tuple[str, FileFacts]]:
+    """Find files that were under a path and rotated away again between two looks: siblings by name, written since."""
+    folder, name = os.path.split(path)
+    known = set(held)
+    with os.scandir(folder or ".") as entries:
+        found = [
+            (entry.path, _facts(entry.stat()))
+            for entry in entries
+            if entry.name != name
+            and entry.name.startswith(name)
+            and not entry.name.endswith(PACKED)
+            and entry.is_file()
+        ]
+    new = [
+        (at, facts) for at, facts in found if (facts.device, facts.inode) not in known and facts.changed_ns > since_ns
+    ]
+    return sorted(new, key=lambda item: item[1].changed_ns)
+
+
 def _expand(pattern: str) -> list[str]:
     if not glob.has_magic(pattern):
         return [pattern]
@@ -52,4 +71,4 @@ def _look_at(path: str) -> FileFacts | OSError:
 
 
 def _facts(found: os.stat_result) -> FileFacts:
-    return FileFacts(device=found.st_dev, inode=found.st_ino, size_bytes=found.st_size)
+    return FileFacts(device=found.st_dev, inode=found.st_ino, size_bytes=found.st_size, changed_ns=found.st_mtime_ns)

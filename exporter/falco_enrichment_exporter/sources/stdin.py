@@ -20,7 +20,7 @@ class StdinSource:
     """Read standard input to its end, everything counted, and go on serving after it."""
 
     def __init__(self, *, fleet: Fleet, tally: Tally, limit_bytes: int, descriptor: int = 0) -> None:
-        self.path = "-"
+        self.label = "-"
         self.is_up = True
         self.is_ready = False
         self.lag_bytes = 0  # a pipe does not tell
@@ -32,10 +32,10 @@ class StdinSource:
 
     async def run(self) -> None:
         """Read until end of file or cancelled."""
-        is_file = stat.S_ISREG(os.fstat(self._descriptor).st_mode)
-        self.is_ready = not is_file  # what a writer will send into a pipe cannot be waited for
         try:
-            while data := await (self._read_file() if is_file else self._read_pipe()):
+            waits = _waits(self._descriptor)
+            self.is_ready = waits  # what a writer will send into a pipe cannot be waited for
+            while data := await (self._read_pipe() if waits else self._read_file()):
                 self._take(data)
         except OSError as error:
             self._tally.errors[errno.errorcode.get(error.errno or 0, "unknown")] += 1
@@ -67,7 +67,13 @@ class StdinSource:
                 count = min(len(free), len(rest))
                 free[:count] = rest[:count]
             with self._buffer.commit(count) as block:
-                self._intake.take(block, may_hold_oversize=self._buffer.may_hold_oversize)
+                self._intake.take(block, self._buffer.block_lines, may_hold_oversize=self._buffer.may_hold_oversize)
             rest = rest[count:]
         self._fleet.reject("oversize", self._buffer.oversize_lines)
         self._buffer.oversize_lines = 0
+
+
+def _waits(descriptor: int) -> bool:
+    """Say whether reading waits for a writer, so that the loop must be asked when there is something."""
+    mode = os.fstat(descriptor).st_mode
+    return stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode) or os.isatty(descriptor)

@@ -1,6 +1,7 @@
 """HTTP: /metrics, health, status. Starlette routes over state that others keep."""
 
 import gzip
+import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,6 +22,8 @@ from falco_enrichment_exporter.exposition.families import OpenMetricsView
 from falco_enrichment_exporter.web import formats
 
 GZIP_FROM_BYTES = 4096
+_VERSION = re.compile(r";\s*version\s*=\s*\"?([^;\"\s]*)")
+_VERSIONS = frozenset({"0.0.1", "0.0.4", "1.0.0"})
 _HEADERS = (
     (b"x-content-type-options", b"nosniff"),
     (
@@ -95,7 +98,7 @@ def create(surface: Surface) -> Starlette:
 
 
 def _metrics(registry: CollectorRegistry, request: Request) -> Response:
-    encode, content_type = choose_encoder(request.headers.get("accept", ""))
+    encode, content_type = choose_encoder(_known_formats(request.headers.get("accept", "")))
     is_open_metrics = content_type.startswith("application/openmetrics-text")
     body = encode(OpenMetricsView(registry) if is_open_metrics else registry)
     headers = {"vary": "Accept, Accept-Encoding"}
@@ -103,6 +106,12 @@ def _metrics(registry: CollectorRegistry, request: Request) -> Response:
         body, headers["content-encoding"] = gzip.compress(body, compresslevel=1), "gzip"
     # Not as media_type: starlette would add a charset of its own to a text type.
     return Response(body, headers=headers | {"content-type": content_type})
+
+
+def _known_formats(accept: str) -> str:
+    """Leave out formats of versions that do not exist: prometheus_client would fail on them, or claim them."""
+    ranges = (item for item in accept.split(",") if not (found := _VERSION.search(item)) or found[1] in _VERSIONS)
+    return ",".join(ranges)
 
 
 def _accepts_gzip(header: str) -> bool:

@@ -31,7 +31,7 @@ def status(
         "ready": waiting_for is None,
         "waiting_for": waiting_for,
         "hosts": hosts,
-        "sources": [{"path": s.path, "up": s.is_up, "lag_bytes": s.lag_bytes} for s in sources],
+        "sources": [{"path": s.label, "up": s.is_up, "lag_bytes": s.lag_bytes} for s in sources],
         "lines": dict(fleet.lines),
         "rejected": dict(fleet.rejections),
         "limit_hits": {name: count for name, count in fleet.limit_hits.items() if count},
