@@ -218,13 +218,21 @@ def load(arguments: Sequence[str], *, prog: str, defaults: dict[str, Any] | None
     parser = _Parser(prog=prog, usage=f"{prog} [--flag=value ...]", formatter_class=_Formatter, allow_abbrev=False)
     parser.description = " ".join((ServeSettings.__doc__ or "").split())
     cli: CliSettingsSource[Any] = CliSettingsSource(ServeSettings, root_parser=parser, cli_parse_args=flags)
+    wrong: dict[str, str] = {}
     try:
         path = cli().get("config", {}).get("file") or EnvSettingsSource(ServeSettings)().get("config", {}).get("file")
-        return _with_file(_read_file(Path(path)) if path else {}, defaults or {})(_cli_settings_source=cli)  # type: ignore[call-arg]
+        document = _read_file(Path(path)) if path else {}
+        # A flag of the same group would hide from validation that the file has no mapping there.
+        groups = {group for group, values in document.items() if not isinstance(values, dict)}
+        wrong = {f"--{group}": "give its settings as a mapping" for group in groups & ServeSettings.model_fields.keys()}
+        settings = _with_file(document, defaults or {})(_cli_settings_source=cli)  # type: ignore[call-arg]
     except ValidationError as error:
-        raise SetupError("\n".join(_explain(item) for item in error.errors())) from error
+        wrong = dict(_explain(item) for item in error.errors()) | wrong
     except SettingsError as error:
         raise SetupError(f"{error}; a group has one variable for each of its settings, see --help") from error
+    if wrong:
+        raise SetupError("\n".join(f"{flag}: {reason}" for flag, reason in wrong.items()))
+    return settings
 
 
 def _with_file(document: dict[str, Any], defaults: dict[str, Any]) -> type[ServeSettings]:
@@ -253,9 +261,6 @@ def _read_file(path: Path) -> dict[str, Any]:
         return {}
     if not isinstance(document, dict):
         raise SetupError(f"--config.file: {path} must be a mapping of groups, such as 'source: {{paths: [...]}}'")
-    for group, values in document.items():
-        if values is not None and not isinstance(values, dict):
-            raise SetupError(f"--config.file: {path}: '{group}' must be a mapping of its settings")
     return {str(group).replace("-", "_"): _snake(values) for group, values in document.items() if values is not None}
 
 
@@ -273,14 +278,13 @@ def _normal(argument: str) -> str:
     return flag.replace("_", "-") + equals + value
 
 
-def _explain(item: Any) -> str:
-    """Say in one line which setting is wrong, why, and how it is given."""
-    names = [str(part) for part in item["loc"] if not isinstance(part, int)]
-    flag = "--" + ".".join(names).replace("_", "-")
+def _explain(item: Any) -> tuple[str, str]:
+    """Say which setting is wrong, and why."""
+    flag = "--" + ".".join(str(part) for part in item["loc"] if not isinstance(part, int)).replace("_", "-")
     if item["type"] == "extra_forbidden":
-        return f"{flag}: no such setting; see --help for all of them"
+        return flag, "no such setting; see --help for all of them"
     reason = item["msg"].removeprefix("Value error, ").removeprefix("Assertion failed, ")
-    return f"{flag}: {reason[:1].lower()}{reason[1:]} (got {str(item['input'])[:200]!r})"
+    return flag, f"{reason[:1].lower()}{reason[1:]} (got {str(item['input'])[:200]!r})"
 
 
 class _Parser(ArgumentParser):

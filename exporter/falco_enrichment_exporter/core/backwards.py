@@ -1,7 +1,7 @@
 """Find the newest snapshots of a log by reading it from its end: what a start without history can serve at once."""
 
-from collections import Counter
 from collections.abc import Iterator
+from itertools import islice
 from typing import Final
 
 from falco_enrichment_exporter.core.envelope import Unwrapper
@@ -10,6 +10,7 @@ from falco_enrichment_exporter.core.records import Snapshot
 
 NEEDLE: Final = b"evt.source"  # in every snapshot of every shape and wrapping; a hit is decoded before it is believed
 SNAPSHOTS_KEPT: Final = 6  # the newest one, and enough before it for the per-interval values
+MAX_FRAGMENTS: Final = 20  # runtimes split at 16 KiB, and no snapshot is longer than some of these
 CONTEXT_BYTES: Final = 256 * 1024  # how far after a hit the other fragments of a split line are looked for
 
 
@@ -26,7 +27,7 @@ class BackwardScan:
         self._head = b""  # what stands before the first newline of the last block: the end of an earlier block's line
         self._is_skipping = False  # that line is too long to be kept
         self._later = b""  # the last block: the fragments of a line may go on there
-        self._counts: Counter[tuple[str | None, str]] = Counter()
+        self._kept: dict[tuple[str | None, str], set[int]] = {}
         self._closed: set[tuple[str | None, str]] = set()
         self._found: list[Snapshot] = []
 
@@ -51,7 +52,7 @@ class BackwardScan:
     def snapshots(self) -> list[Snapshot]:
         """Return what was found since the last call, oldest first."""
         found, self._found = self._found, []
-        self._closed |= set(self._counts)
+        self._closed |= self._kept.keys()
         return sorted(found, key=lambda snapshot: snapshot.at_ns)
 
     def _keep_head(self, head: bytes) -> None:
@@ -74,14 +75,10 @@ class BackwardScan:
     def _decode(self, lines: Iterator[bytes]) -> Snapshot | None:
         """Decode the first line; if it is the first fragment of a split one, read on until that is whole."""
         unwrapper = Unwrapper(self._limit_bytes)
-        is_split = False
-        for line in lines:
+        for line in islice(lines, MAX_FRAGMENTS):
             record = read_line(line, unwrapper)
-            if isinstance(record, Snapshot):
-                return record
-            if record is not None and not is_split:
-                return None
-            is_split = True
+            if not unwrapper.is_joining:  # else it was a line of the container's other stream
+                return record if isinstance(record, Snapshot) else None
         return None
 
     def _lines(self, text: bytes, start: int, last: int, crossing: bytes) -> Iterator[bytes]:
@@ -97,6 +94,7 @@ class BackwardScan:
         if snapshot is None:
             return
         key = (snapshot.hostname or snapshot.event_hostname, snapshot.source)
-        if key not in self._closed and self._counts[key] < SNAPSHOTS_KEPT:
-            self._counts[key] += 1
+        kept = self._kept.setdefault(key, set())
+        if key not in self._closed and len(kept) < SNAPSHOTS_KEPT and snapshot.at_ns not in kept:
+            kept.add(snapshot.at_ns)
             self._found.append(snapshot)

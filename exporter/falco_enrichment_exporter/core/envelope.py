@@ -56,7 +56,7 @@ class Unwrapper:
 
     def unwrap(self, line: bytes) -> bytes | None:
         """Return the line that Falco wrote, or None if it is not complete yet or blank."""
-        line = line.removesuffix(b"\r").removeprefix(_BOM).lstrip(_STRIPPED)
+        line = line.removeprefix(_BOM).lstrip(_STRIPPED)
         if not line:
             return None
         if line.startswith(b"{"):

@@ -117,12 +117,13 @@ class FileSource:
                 followed.is_up, followed.has_failed = True, False
             except OSError as error:
                 self._lose(followed, error, 0)
+                if self._is_starting:
+                    followed.unreadable = found.device, found.inode
 
     async def _open(self, followed: FollowedPath, facts: FileFacts) -> OpenFile:
         file = await self._open_at_its_place(followed.path, facts)
-        if self._is_starting or followed.was_unreadable:
+        if self._is_starting or followed.unreadable == file.identity:
             self._start_at_end(file)
-            followed.was_unreadable = False
         elif followed.has_had_file:
             self._tally.rotations["rename"] += 1
             await self._open_skipped(followed, facts)
@@ -171,8 +172,6 @@ class FileSource:
             self._tally.errors[errno.errorcode.get(error.errno or 0, "unknown")] += 1
             _log.warning("source cannot be read", extra={"path": followed.label, "error": error.strerror or str(error)})
         followed.is_up, followed.has_failed = False, True
-        if self._is_starting:
-            followed.was_unreadable = not isinstance(error, FileNotFoundError)
         if isinstance(error, FileNotFoundError):
             followed.leave_current(now)
 

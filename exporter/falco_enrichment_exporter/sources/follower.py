@@ -121,7 +121,7 @@ class FollowedPath:
     is_up: bool = False
     has_failed: bool = False
     has_had_file: bool = False
-    was_unreadable: bool = False  # at the start: what it held then is not new when it can be read
+    unreadable: Identity | None = None  # at the start: what that file held then is not new when it can be read
     current: OpenFile | None = None
     left: list[OpenFile] = field(default_factory=list)
 
