@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from recordings import PAIRS, RUNS, fold, read_lines, wild_lines
 
 from falco_enrichment_exporter.core.envelope import Unwrapper
 from falco_enrichment_exporter.core.fleet import Fleet
 from falco_enrichment_exporter.core.intake import Intake, fold_lines
 from falco_enrichment_exporter.core.lines import LineBuffer
 from falco_enrichment_exporter.core.records import Alert, Other, Rejection, Snapshot, decode
+from recordings import PAIRS, RUNS, fold, read_lines, wild_lines
 
 METRICS_H = RUNS / "run-h" / "metrics_file.jsonl"
 RUN_A = (RUNS / "run-a" / "alerts.jsonl").read_bytes()

@@ -4,10 +4,9 @@ import re
 import runpy
 from pathlib import Path
 
-from recordings import RUNS, fold, read_lines
-
 from falco_enrichment_exporter.exposition.collector import FleetCollector
 from falco_enrichment_exporter.settings import ThresholdSettings
+from recordings import RUNS, fold, read_lines
 
 DOCS = Path(__file__).parent.parent.parent / "docs"
 

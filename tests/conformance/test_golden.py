@@ -14,12 +14,12 @@ from prometheus_client.exposition import generate_latest
 from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
-from recordings import DATA, RUNS, fold, read_lines, wild_lines
 
 from falco_enrichment_exporter.exposition.collector import FleetCollector
 from falco_enrichment_exporter.exposition.families import OpenMetricsView
 from falco_enrichment_exporter.exposition.native import NativeCollector
 from falco_enrichment_exporter.settings import ThresholdSettings
+from recordings import DATA, RUNS, fold, read_lines, wild_lines
 
 GOLDEN = DATA / "golden"
 RECORDINGS: dict[str, Callable[[], list[bytes]]] = {

@@ -4,10 +4,10 @@ import re
 from pathlib import Path
 
 import pytest
-from recordings import PAIRS, RUNS, Samples, fold, parse, read_lines, samples_of
 
 from falco_enrichment_exporter.core.catalog import CORRECTIONS
 from falco_enrichment_exporter.exposition.native import NativeCollector
+from recordings import PAIRS, RUNS, Samples, fold, parse, read_lines, samples_of
 
 RULES = {
     "Clear_Log_Activities": {

@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from snapshots import START_NS, make_fields, make_line
 
 from falco_enrichment_exporter.core.backwards import NEEDLE, SNAPSHOTS_KEPT, BackwardScan
 from falco_enrichment_exporter.core.envelope import Unwrapper
 from falco_enrichment_exporter.core.intake import read_line
 from falco_enrichment_exporter.core.records import Snapshot
+from snapshots import START_NS, make_fields, make_line
 
 LIMIT = 4096
 STAMP = b"2026-11-23T04:56:11.123456789Z"

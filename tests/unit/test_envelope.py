@@ -7,10 +7,10 @@ from collections.abc import Callable
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from snapshots import make_fields, make_fleet, make_line
 
 from falco_enrichment_exporter.core.envelope import Broken, Unwrapper
 from falco_enrichment_exporter.core.intake import Intake
+from snapshots import make_fields, make_fleet, make_line
 
 LIMIT = 1 << 16
 TEXT = b'{"hostname":"h","output":"x y","rule":"R"}'

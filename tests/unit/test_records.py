@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from snapshots import make_fields, make_line
 
 from falco_enrichment_exporter.core.records import (
     Alert,
@@ -21,6 +20,7 @@ from falco_enrichment_exporter.core.records import (
     decode,
     decode_block,
 )
+from snapshots import make_fields, make_line
 
 DATA = Path(__file__).parents[1] / "data"
 RUNS = DATA / "falco-0.44.1"
