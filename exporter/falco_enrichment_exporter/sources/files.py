@@ -15,7 +15,7 @@ from falco_enrichment_exporter.core.intake import Intake
 from falco_enrichment_exporter.core.lines import LineBuffer
 from falco_enrichment_exporter.core.rotation import Change, FileFacts, compare
 from falco_enrichment_exporter.exposition.telemetry import Tally
-from falco_enrichment_exporter.sources.follower import FollowedPath, OpenFile, Place, open_file
+from falco_enrichment_exporter.sources.follower import NO_ANCHOR, FollowedPath, OpenFile, Place, open_file
 from falco_enrichment_exporter.sources.looking import Sight, look, look_for_skipped
 from falco_enrichment_exporter.sources.warm import WarmStart
 
@@ -134,8 +134,10 @@ class FileSource:
         """Open a file; if it is a copy of one that was read (copytruncate), go on where that was left."""
         file = await open_file(path, facts, Intake(self._fleet, self._limit_bytes))
         held = [file.place for followed in self for file in followed.files]
-        if not self._is_starting:
-            await file.go_on_from(place for place in [*self._truncated, *held] if place[1])
+        for place in [*self._truncated, *held] if not self._is_starting else ():
+            if place[0] and place[1] != NO_ANCHOR and await file.has_place(place):
+                file.start_at(*place)
+                break
         return file
 
     async def _open_skipped(self, followed: FollowedPath, facts: FileFacts) -> None:

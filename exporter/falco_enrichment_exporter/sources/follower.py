@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Final
@@ -19,8 +18,19 @@ ANCHOR_BYTES: Final = 1024  # about a line, which holds a time in nanoseconds: n
 Identity = tuple[int, int]
 """(device, inode)."""
 
-Place = tuple[int, bytes]
-"""An offset, and the digest of what stands right before it."""
+Anchor = tuple[int, bytes]
+"""Length and digest of what stands right before an offset: if it does no more, the file was rewritten."""
+
+NO_ANCHOR: Final[Anchor] = (0, b"")
+
+Place = tuple[int, Anchor]
+"""An offset, and by what to know it again."""
+
+
+def anchor_of(before: bytes | memoryview) -> Anchor:
+    """Make the anchor of an offset from the bytes before it."""
+    tail = before[-ANCHOR_BYTES:]
+    return len(tail), blake2b(tail, digest_size=16).digest()
 
 
 @dataclass(slots=True, eq=False)
@@ -37,7 +47,7 @@ class OpenFile:
     offset_bytes: int = 0
     read_to_bytes: int = 0
     is_skipping: bool = False
-    anchor: bytes = b""  # digest of what stood right before the offset: if it does no more, the file was rewritten
+    anchor: Anchor = NO_ANCHOR
     is_doubtful: bool = False  # it was written to but did not grow
     left_at: float | None = None  # since when another file has its path, or since it last grew; monotonic seconds
 
@@ -56,42 +66,42 @@ class OpenFile:
         """Say whether there is something to look at."""
         return self.is_doubtful or self.facts.size_bytes > self.read_to_bytes
 
-    def start_at(self, offset_bytes: int, *, is_skipping: bool = False) -> None:
+    def start_at(self, offset_bytes: int, anchor: Anchor = NO_ANCHOR, *, is_skipping: bool = False) -> None:
         """Go on reading from a start of a line; ``is_skipping``: from within a line that is too long."""
         self.offset_bytes = self.read_to_bytes = offset_bytes
+        self.anchor = anchor
         self.is_skipping = is_skipping
-        self.anchor = b""
-
-    async def is_rewritten(self) -> bool:
-        """Say whether other bytes stand before the offset than were read there. Raises OSError."""
-        self.is_doubtful = False
-        return bool(self.anchor) and await self._digest_before(self.offset_bytes) != self.anchor
-
-    async def go_on_from(self, places: Iterable[Place]) -> None:
-        """Start where one of these places is, if this file is a copy of the file it was in. Raises OSError."""
-        for offset_bytes, anchor in places:
-            if offset_bytes <= self.facts.size_bytes and await self._digest_before(offset_bytes) == anchor:
-                self.start_at(offset_bytes)
-                self.anchor = anchor
-                return
 
     @property
     def place(self) -> Place:
         """How far this file was taken in, and by what to know the place again."""
         return self.offset_bytes, self.anchor
 
-    async def _digest_before(self, offset_bytes: int) -> bytes:
-        length = min(offset_bytes, ANCHOR_BYTES)
+    async def is_rewritten(self) -> bool:
+        """Say whether other bytes stand before the offset than were read there. Raises OSError."""
+        self.is_doubtful = False
+        return not await self.has_place(self.place)
+
+    async def has_place(self, place: Place) -> bool:
+        """Say whether this file has what was read before a place; so has a copy of the file. Raises OSError."""
+        offset_bytes, (length, _) = place
+        if offset_bytes > self.facts.size_bytes:
+            return False
+        if not length:
+            return True
         before = await asyncio.to_thread(os.pread, self.file.fileno(), length, offset_bytes - length)
-        return blake2b(before, digest_size=16).digest()
+        return anchor_of(before) == place[1]
 
     async def read(self, buffer: LineBuffer, most_bytes: int) -> int:
-        """Read and take in up to ``most_bytes`` on; return the number of new bytes. Raises OSError."""
+        """Read and take in up to ``most_bytes`` on; return the number of new bytes. Raises OSError.
+
+        Between two awaits the offset and what was folded always belong together: that moment can be stored.
+        """
         position = self.offset_bytes
         await self.file.seek(position)
         buffer.reset(is_skipping=self.is_skipping)
-        is_at_end = False
-        while position < self.read_to_bytes + most_bytes:
+        until, start, is_at_end = self.read_to_bytes + most_bytes, self.read_to_bytes, False
+        while position < until:
             with buffer.writable() as free:
                 count = await self.file.readinto(free)
             if not count:
@@ -100,12 +110,12 @@ class OpenFile:
             position += count
             with buffer.commit(count) as block:
                 self.intake.take(block, buffer.block_lines, may_hold_oversize=buffer.may_hold_oversize)
-        new_bytes = max(position - self.read_to_bytes, 0)
-        self.offset_bytes, self.is_skipping = position - buffer.tail_bytes, buffer.is_skipping
+                if block or buffer.has_dropped:
+                    self.anchor = anchor_of(block) if not buffer.has_dropped else NO_ANCHOR
+            self.offset_bytes, self.is_skipping = position - buffer.tail_bytes, buffer.is_skipping
         # Bytes that a look saw and that are gone (a truncation in between) are not waited for: the next look tells.
         self.read_to_bytes = max(position, self.facts.size_bytes) if is_at_end else position
-        self.anchor = await self._digest_before(self.offset_bytes)
-        return new_bytes
+        return max(position - start, 0)
 
 
 async def open_file(path: str, facts: FileFacts, intake: Intake) -> OpenFile:

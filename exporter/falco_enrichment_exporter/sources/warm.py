@@ -2,7 +2,7 @@
 
 from falco_enrichment_exporter.core.backwards import BackwardScan
 from falco_enrichment_exporter.core.records import Snapshot
-from falco_enrichment_exporter.sources.follower import OpenFile
+from falco_enrichment_exporter.sources.follower import OpenFile, anchor_of
 
 BLOCK_BYTES = 1 << 20
 
@@ -43,7 +43,7 @@ class WarmStart:
     def _place(self, block: bytes, start: int) -> None:
         newline = block.rfind(b"\n")
         if newline >= 0 or start == 0:
-            self._file.start_at(start + newline + 1)
+            self._file.start_at(start + newline + 1, anchor_of(block[: newline + 1]))
             self._is_placed = True
         elif self.size_bytes - start > self._limit_bytes:
             self._file.start_at(self.size_bytes, is_skipping=True)
