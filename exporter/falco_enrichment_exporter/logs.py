@@ -8,7 +8,7 @@ import time
 from typing import Any, Final
 
 _STANDARD: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "color_message", "taskName"}
-_PLAIN: Final = re.compile(r"[^\s\"=\\\x00-\x1f\x7f]+")
+_PLAIN: Final = re.compile(r"[^\s\"=\\\x00-\x1f\x7f-\x9f]+")
 
 
 class _Formatter(logging.Formatter):

@@ -7,6 +7,8 @@ import signal
 import socket
 import time
 from collections.abc import Callable, Coroutine, Iterator
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import uvicorn
@@ -20,6 +22,7 @@ from falco_enrichment_exporter.exposition.native import NativeCollector
 from falco_enrichment_exporter.exposition.rules import read_rules
 from falco_enrichment_exporter.exposition.telemetry import GuardedCollector, SourceStatus, Tally, TelemetryCollector
 from falco_enrichment_exporter.settings import ServeSettings, parse_address
+from falco_enrichment_exporter.sources.checkpoint import Checkpoint, State, name_of
 from falco_enrichment_exporter.sources.files import FileSource
 from falco_enrichment_exporter.sources.stdin import StdinSource
 from falco_enrichment_exporter.web import app as web
@@ -39,6 +42,7 @@ class Sources:
         limit = settings.limits.max_line_bytes
         poll = settings.source.poll_interval
         self.files = FileSource(paths, fleet=fleet, tally=tally, limit_bytes=limit, poll_seconds=poll)
+        self.checkpoint: Checkpoint | None = None
         has_stdin = STDIN in settings.source.paths
         self.stdin = StdinSource(fleet=fleet, tally=tally, limit_bytes=limit) if has_stdin else None
 
@@ -49,8 +53,10 @@ class Sources:
 
     def waiting_for(self) -> str | None:
         """Say what readiness waits for; None when everything that was there is taken in."""
-        if not self.files.is_ready:
+        if not self.files.caught_up.is_set():
             return "reading what the files hold"
+        if self.checkpoint is not None and not self.checkpoint.has_tried:
+            return "writing the first checkpoint"
         if self.stdin is not None and not self.stdin.is_ready:
             return "reading standard input"
         return None
@@ -102,6 +108,14 @@ async def serve(settings: ServeSettings, feed: Feed | None = None) -> None:
         telemetry_path=settings.web.telemetry_path,
     )
     sockets = bind(settings.web.listen_address)
+    checkpoint = sources.checkpoint = _checkpoint(settings, fleet, tally, sources)
+    if checkpoint is not None:
+        surface = replace(surface, before_scrape=checkpoint.save)
+        stored = checkpoint.load()
+        if stored is not None:
+            fleet.restore(stored.fleet)
+            tally.restore(stored.tally)
+            await sources.files.resume(stored.files)
     config = uvicorn.Config(
         web.create(surface),
         log_config=None,
@@ -117,7 +131,36 @@ async def serve(settings: ServeSettings, feed: Feed | None = None) -> None:
     )
     for listener in sockets:
         _log.info("listening", extra={"address": _written(listener), "version": __version__})
-    await _run(Server(config, ending), sockets, sources, feed)
+    beside = [sources.files.run]
+    beside += [sources.stdin.run] if sources.stdin is not None else []
+    beside += [partial(checkpoint.run, sources.files.caught_up)] if checkpoint is not None else []
+    beside += [feed] if feed is not None else []
+    await _run(Server(config, ending), sockets, beside)
+    if checkpoint is not None:
+        checkpoint.close()
+    await sources.files.close()
+
+
+def _checkpoint(settings: ServeSettings, fleet: Fleet, tally: Tally, sources: Sources) -> Checkpoint | None:
+    directory = settings.state.directory
+    if directory is None:
+        return None
+    patterns = sorted(settings.source.paths)
+
+    def state() -> State:
+        return State(files=sources.files.marks(), fleet=fleet.dump(), tally=tally.dump())
+
+    def revision() -> object:
+        counts = fleet.lines.total() + fleet.rejections.total()
+        return tally.read_bytes, tally.skipped_bytes, tally.rotations.total(), counts
+
+    try:
+        return Checkpoint(directory, name_of(patterns), tally, state=state, revision=revision)
+    except SetupError as error:
+        if "directory" in settings.state.model_fields_set or "another instance" in str(error):
+            raise
+        _log.warning("nothing is kept over restarts", extra={"reason": str(error)})
+        return None
 
 
 def _end_on_signals(ending: asyncio.Event) -> None:
@@ -131,19 +174,14 @@ def _end_on_signals(ending: asyncio.Event) -> None:
         loop.add_signal_handler(number, end, number.name)
 
 
-async def _run(server: Server, sockets: list[socket.socket], sources: Sources, feed: Feed | None) -> None:
+async def _run(server: Server, sockets: list[socket.socket], beside: list[Feed]) -> None:
     async with asyncio.TaskGroup() as tasks:
-        following = [tasks.create_task(sources.files.run())]
-        if sources.stdin is not None:
-            following.append(tasks.create_task(sources.stdin.run()))
-        if feed is not None:
-            following.append(tasks.create_task(feed()))
+        following = [tasks.create_task(run()) for run in beside]
         try:
             await server.serve(sockets)
         finally:
             for task in following:
                 task.cancel()
-    await sources.files.close()
 
 
 def bind(address: str) -> list[socket.socket]:

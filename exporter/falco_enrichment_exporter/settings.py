@@ -1,5 +1,6 @@
 """Every setting of ``serve``: flags, environment, YAML file, defaults, in this order. Validated here alone."""
 
+import os
 import re
 import socket
 from argparse import ArgumentParser, HelpFormatter
@@ -8,7 +9,16 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, NoReturn
 
 import yaml
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import (
     BaseSettings,
     CliSettingsSource,
@@ -70,7 +80,16 @@ def _telemetry_path(value: str) -> str:
 Duration = Annotated[float, BeforeValidator(parse_duration), Field(ge=0.01, le=3600)]
 Size = Annotated[int, BeforeValidator(parse_size)]
 PathList = Annotated[list[str], NoDecode, BeforeValidator(split_commas)]
-LimitValue = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+LimitValue = Annotated[
+    Annotated[float, Field(ge=0, allow_inf_nan=False)] | None,
+    BeforeValidator(lambda value: None if str(value).strip().lower() in ("null", "none") else value),
+]
+
+
+def default_state_directory() -> Path | None:
+    """Return $XDG_STATE_HOME/falco-enrichment-exporter; None where there is no home."""
+    home = os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state")  # noqa: PTH111  "~" may stay
+    return None if home.startswith("~") else Path(home) / "falco-enrichment-exporter"
 
 
 class _Group(BaseModel):
@@ -90,6 +109,19 @@ class SourceSettings(_Group):
         default=262144, description="falco_libs.thread_table_size of your falco.yaml, which no snapshot carries"
     )
     poll_interval: Duration = Field(default="1s", validate_default=True, description="upper bound on noticing a change")
+
+
+class StateSettings(_Group):
+    """What is kept over restarts."""
+
+    directory: Path | None = Field(
+        default_factory=default_state_directory, description="where checkpoints are kept; empty: keep none"
+    )
+
+    @field_validator("directory", mode="before")
+    @classmethod
+    def _empty_is_none(cls, value: object) -> object:
+        return None if value in ("", None) else value
 
 
 class WebSettings(_Group):
@@ -150,8 +182,8 @@ class ConfigSettings(_Group):
 class Threshold(_Group):
     """Limits of one signal; null takes one away."""
 
-    warning: LimitValue | None = Field(default=None, description="limit for severity warning")
-    critical: LimitValue | None = Field(default=None, description="limit for severity critical")
+    warning: LimitValue = Field(default=None, description="limit for severity warning")
+    critical: LimitValue = Field(default=None, description="limit for severity critical")
 
 
 def _threshold(warning: float | None, critical: float | None) -> Any:
@@ -203,6 +235,7 @@ class ServeSettings(BaseSettings):
         cli_use_class_docs_for_groups=True,
     )
     source: SourceSettings = Field(default_factory=SourceSettings)
+    state: StateSettings = Field(default_factory=StateSettings)
     web: WebSettings = Field(default_factory=WebSettings)
     native: NativeSettings = Field(default_factory=NativeSettings)
     alerts: AlertSettings = Field(default_factory=AlertSettings)
@@ -229,7 +262,9 @@ def load(arguments: Sequence[str], *, prog: str, defaults: dict[str, Any] | None
     except ValidationError as error:
         wrong = dict(_explain(item) for item in error.errors()) | wrong
     except SettingsError as error:
-        raise SetupError(f"{error}; a group has one variable for each of its settings, see --help") from error
+        name = re.search(r'field "(\w+)"', str(error))
+        which = f"--{name[1]} ({ENV_PREFIX}{name[1].upper()}): " if name else ""
+        raise SetupError(f"{which}not JSON; better one variable for each setting, see --help") from error
     if wrong:
         raise SetupError("\n".join(f"{flag}: {reason}" for flag, reason in wrong.items()))
     return settings
@@ -255,13 +290,18 @@ def _with_file(document: dict[str, Any], defaults: dict[str, Any]) -> type[Serve
 def _read_file(path: Path) -> dict[str, Any]:
     try:
         document = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         raise SetupError(f"--config.file: cannot read {path}: {error}") from error
     if document is None:
         return {}
     if not isinstance(document, dict):
         raise SetupError(f"--config.file: {path} must be a mapping of groups, such as 'source: {{paths: [...]}}'")
-    return {str(group).replace("-", "_"): _snake(values) for group, values in document.items() if values is not None}
+    try:
+        return {
+            str(group).replace("-", "_"): _snake(values) for group, values in document.items() if values is not None
+        }
+    except RecursionError as error:
+        raise SetupError(f"--config.file: {path} contains itself") from error
 
 
 def _snake(values: Any) -> Any:

@@ -310,7 +310,7 @@ NAMES = st.none() | WORDS
 HEADS = st.builds(Head, rule=NAMES, source=NAMES, hostname=NAMES, priority=NAMES)
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=50)
 @given(st.lists(st.lists(HEADS, max_size=12), max_size=4), st.booleans())
 def test_alerts_taken_in_blocks_count_as_taken_in_one_by_one(blocks: list[list[Head]], counts_alerts: bool) -> None:
     """The fast way of fold_heads means fold(classify(head)), limits included."""

@@ -169,7 +169,7 @@ class SyntheticFalco:
     @property
     def settings(self) -> dict[str, Any]:
         """Settings that follow the synthetic log; flags and environment still win."""
-        return {"source": {"paths": [str(self.log)], "poll_interval": "250ms"}}
+        return {"source": {"paths": [str(self.log)], "poll_interval": "250ms"}, "state": {"directory": ""}}
 
     async def run(self) -> None:
         """Write a snapshot of every host, and some alerts, at every tick."""

@@ -11,7 +11,6 @@ from falco_enrichment_exporter.core.records import Snapshot
 NEEDLE: Final = b"evt.source"  # in every snapshot of every shape and wrapping; a hit is decoded before it is believed
 SNAPSHOTS_KEPT: Final = 6  # the newest one, and enough before it for the per-interval values
 MAX_FRAGMENTS: Final = 20  # runtimes split at 16 KiB, and no snapshot is longer than some of these
-CONTEXT_BYTES: Final = 256 * 1024  # how far after a hit the other fragments of a split line are looked for
 
 
 class BackwardScan:
@@ -82,13 +81,15 @@ class BackwardScan:
         return None
 
     def _lines(self, text: bytes, start: int, last: int, crossing: bytes) -> Iterator[bytes]:
-        """Go through the lines from ``start`` on, into the block after this one."""
-        stop = text.find(b"\n", start, last)
-        if stop < 0 or stop - start > self._limit_bytes:
-            return
-        yield text[start:stop]
-        later = self._later[self._later.find(b"\n") + 1 :][:CONTEXT_BYTES]
-        yield from (text[stop + 1 : min(last, stop + 1 + CONTEXT_BYTES)] + crossing + later).split(b"\n")[:-1]
+        """Go through the lines from ``start`` on, into the block after this one; cut as they are asked for."""
+        for part, begin, end in (
+            (text, start, last),
+            (crossing, 0, len(crossing)),
+            (self._later, self._later.find(b"\n") + 1, len(self._later)),
+        ):
+            while 0 <= (stop := part.find(b"\n", begin, end)) <= begin + self._limit_bytes:
+                yield part[begin:stop]
+                begin = stop + 1  # noqa: PLW2901  it goes on in this part
 
     def _keep(self, snapshot: Snapshot | None) -> None:
         if snapshot is None:

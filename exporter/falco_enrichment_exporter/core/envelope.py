@@ -50,6 +50,17 @@ class Unwrapper:
         self._oversize: set[bytes] = set()
 
     @property
+    def fragments(self) -> dict[str, bytes]:
+        """What is waiting for the rest of its line, by stream; empty bytes: too long, to be dropped. Can be stored."""
+        waiting = {stream.decode(): parts for stream, parts in self._fragments.items()}
+        return waiting | {stream.decode(): b"" for stream in self._oversize}
+
+    @fragments.setter
+    def fragments(self, waiting: dict[str, bytes]) -> None:
+        self._fragments = {stream.encode(): parts for stream, parts in waiting.items() if parts}
+        self._oversize = {stream.encode() for stream, parts in waiting.items() if not parts}
+
+    @property
     def is_joining(self) -> bool:
         """Say whether a fragment is waiting for the rest of its line."""
         return bool(self._fragments or self._oversize)

@@ -48,6 +48,17 @@ class Track(msgspec.Struct):
         return float(duration) if duration is not None and self.life.start_ns is not None else None
 
 
+class FleetState(msgspec.Struct):
+    """Everything a Fleet knows, in types that can be stored."""
+
+    hosts: dict[str, dict[str, Track]]
+    alerts: list[tuple[str, str, str, int]]
+    rule_alerts: list[tuple[str, str, str, int]]
+    counts: dict[str, dict[str, int]]
+    names: dict[str, str]
+    turned_away: list[str]
+
+
 class Fleet:
     """All that is known about the hosts, and the counts of what was read.
 
@@ -74,7 +85,7 @@ class Fleet:
         self._thread_table_size = thread_table_size
         self._counts_alerts = counts_alerts
         self._names: dict[str, str] = {}  # evt.hostname -> hostname of the envelope
-        self._turned_away: set[int] = set()
+        self._turned_away: set[str] = set()
         self._rules: set[str] = set()
         self._alert_hosts: set[str] = set()
         self._alert_sources: set[str] = set()
@@ -102,6 +113,39 @@ class Fleet:
         """Count lines that could not be used."""
         if count:
             self.rejections[reason] += count
+
+    def dump(self) -> FleetState:
+        """Return the state, to be stored or encoded before anything is folded."""
+        return FleetState(
+            hosts=self.hosts,
+            alerts=[(*_named(key), count) for key, count in self.alerts.items()],
+            rule_alerts=[(*_named(key), count) for key, count in self.rule_alerts.items()],
+            counts={name: dict(counter) for name, counter in self._counters.items()},
+            names=self._names,
+            turned_away=sorted(self._turned_away),
+        )
+
+    def restore(self, state: FleetState) -> None:
+        """Take over a stored state; the fleet must be new."""
+        self.hosts = state.hosts
+        self.alerts = {(a, b, c): count for a, b, c, count in state.alerts}
+        self.rule_alerts = {(a, b, c): count for a, b, c, count in state.rule_alerts}
+        for name, counter in self._counters.items():
+            counter.update(state.counts.get(name, {}))
+        self._names = state.names
+        self._turned_away = set(state.turned_away)
+        self._alert_hosts = {hostname for hostname, *_ in state.alerts}
+        self._alert_sources = {source for _, source, *_ in state.alerts}
+        self._rules = {rule for rule, *_ in state.rule_alerts}
+
+    @property
+    def _counters(self) -> dict[str, Counter[str]]:
+        return {
+            "lines": self.lines,
+            "rejections": self.rejections,
+            "ignored": self.ignored,
+            "limit_hits": self.limit_hits,
+        }
 
     def thread_table_limit(self, track: Track) -> int:
         """Return the size of the thread table: the setting, or the fixed one of Falco before 0.38."""
@@ -179,7 +223,7 @@ class Fleet:
     def _turn_away(self, hostname: str) -> None:
         self.limit_hits["hosts"] += 1
         if len(self._turned_away) < self.limits.max_hosts:
-            self._turned_away.add(hash(hostname))
+            self._turned_away.add(hostname)
 
     def _hostname(self, snapshot: Snapshot) -> str:
         """Name the host: the envelope's name, else what an envelope called this evt.hostname, else evt.hostname."""
@@ -202,6 +246,11 @@ class Fleet:
         """Give a host that so far had only file-shape lines the name its envelope has just told."""
         if new not in self.hosts and old in self.hosts:
             self.hosts[new] = self.hosts.pop(old)
+
+
+def _named(key: Kind) -> tuple[str, str, str]:
+    first, second, third = key
+    return first or "", second or "", third or ""
 
 
 def fill_zeros(fields: Fields) -> tuple[Fields, set[Group]]:

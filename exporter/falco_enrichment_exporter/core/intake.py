@@ -14,14 +14,14 @@ class Intake:
     """Take in the blocks of one source; fragments of a split line are kept here, the fleet is everybody's."""
 
     def __init__(self, fleet: Fleet, limit_bytes: int) -> None:
-        self._unwrapper = Unwrapper(limit_bytes)
+        self.unwrapper = Unwrapper(limit_bytes)
         self._fleet = fleet
         self._limit_bytes = limit_bytes
         self._is_plain = True
 
     def take(self, block: memoryview, lines: int, *, may_hold_oversize: bool = False) -> None:
         """Fold a block of so many complete lines, in order."""
-        if self._is_plain and not may_hold_oversize and not self._unwrapper.is_joining:
+        if self._is_plain and not may_hold_oversize and not self.unwrapper.is_joining:
             heads = records.decode_block(block, lines)
             if heads is not None:
                 self._fleet.fold_heads(heads)
@@ -30,7 +30,7 @@ class Intake:
         self._is_plain = not whole or whole[-1][:1] == b"{"
         kept = [line for line in whole if len(line.lstrip(b"\0")) <= self._limit_bytes]
         self._fleet.reject("oversize", len(whole) - len(kept))
-        fold_lines(kept, self._unwrapper, self._fleet)
+        fold_lines(kept, self.unwrapper, self._fleet)
 
 
 def read_line(line: bytes, unwrapper: Unwrapper) -> Record | None:

@@ -114,7 +114,8 @@ def decode(line: bytes) -> Record:
 def decode_block(block: memoryview, lines: int) -> list[Head] | None:
     """Decode a block of so many plain JSON lines at once; None if any of them is something else.
 
-    The heads refer to the block: use them before it changes.
+    The heads refer to the block: use them before it changes. Objects that a broken writer glued together on a line are
+    noticed by their number, unless blank lines make it come out even; then each of them counts.
     """
     if bytes(block[:1]) != b"{":
         return None
@@ -270,7 +271,7 @@ def _number(value: object) -> Number | None:
             return None
         value = float(value) if any(c in value for c in ".eE") else int(value)
     if isinstance(value, int):
-        return value if -(1 << 64) < value < 1 << 64 else None
+        return value if -(1 << 63) <= value < 1 << 64 else None
     return value if isinstance(value, float) and math.isfinite(value) else None
 
 

@@ -110,6 +110,8 @@ SELF_SERIES: Final = {
         Series("source_lag_bytes", Kind.GAUGE, ("path",), "Bytes in the source that are not read yet."),
         Series("rotations_total", Kind.COUNTER, ("kind",), "Rotations seen: rename (another file under the path) or truncate (the file became shorter)."),
         Series("source_errors_total", Kind.COUNTER, ("errno",), "Errors of the operating system while opening or reading sources."),
+        Series("checkpoint_timestamp_seconds", Kind.GAUGE, (), "When the checkpoint was last written, in seconds since 1970; absent without a state directory."),
+        Series("checkpoint_errors_total", Kind.COUNTER, (), "Checkpoints that could not be written, or were found unusable and set aside."),
         Series("hosts", Kind.GAUGE, (), "Hosts with state in memory."),
         Series("dropped_hosts_total", Kind.COUNTER, (), "Hosts turned away because limits.max-hosts was reached; exact up to as many again."),
         Series("limit_hits_total", Kind.COUNTER, ("limit",), "Times a limit kept something out, by limit."),

@@ -28,25 +28,30 @@ def read_rules(paths: list[Path]) -> dict[str, Labels]:
     rules: dict[str, dict[str, Any]] = {}
     for path in paths:
         for item in _items(path):
-            name = item["rule"]
-            known = rules.setdefault(name, {})
-            appends = item.get("append") is True or (item.get("override") or {}).get("tags") == "append"
-            tags = (
-                [*known.get("tags", []), *(item.get("tags") or [])] if appends or "tags" not in item else item["tags"]
-            )
+            known = rules.setdefault(item["rule"], {})
+            override = item.get("override") or {}
+            tags = item.get("tags") or []
+            if item.get("append") is True or override.get("tags") == "append":
+                known["tags"] = [*known.get("tags", []), *tags]
+            elif "tags" in item or ("condition" in item and not override):
+                known["tags"] = tags  # a rule that is written anew without tags has none
             known |= {key: item[key] for key in ("priority", "source") if key in item}
-            known["tags"] = tags
     return {sanitize(name): _labels(name, rule) for name, rule in rules.items()}
 
 
 def _items(path: Path) -> list[dict[str, Any]]:
+    where = f"--native.rules-files: {path}"
     try:
         document = yaml.load(path.read_bytes(), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506  safe both
-    except (OSError, yaml.YAMLError) as error:
-        raise SetupError(f"--native.rules-files: {path}: cannot be read as Falco rules: {error}") from error
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
+        raise SetupError(f"{where}: cannot be read as Falco rules: {error}") from error
     if not isinstance(document, list):
-        raise SetupError(f"--native.rules-files: {path}: not a list of Falco rules")
-    return [item for item in document if isinstance(item, dict) and isinstance(item.get("rule"), str)]
+        raise SetupError(f"{where}: not a list of Falco rules")
+    items = [item for item in document if isinstance(item, dict) and isinstance(item.get("rule"), str)]
+    for item in items:
+        if not isinstance(item.get("tags") or [], list) or not isinstance(item.get("override") or {}, dict):
+            raise SetupError(f"{where}: rule {item['rule']!r}: tags must be a list, override a mapping")
+    return items
 
 
 def _labels(name: str, rule: dict[str, Any]) -> Labels:

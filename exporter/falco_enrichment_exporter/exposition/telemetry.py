@@ -39,6 +39,26 @@ class Tally:
         self.rotations: Counter[str] = Counter(rename=0, truncate=0)
         self.errors: Counter[str] = Counter()
         self.collect_errors: Counter[str] = Counter()
+        self.checkpoint_errors = 0
+        self.checkpoint_at: float | None = None
+
+    def dump(self) -> dict[str, dict[str, int]]:
+        """Return the counts, to be stored."""
+        bytes_ = {"read": self.read_bytes, "skipped": self.skipped_bytes, "checkpoint_errors": self.checkpoint_errors}
+        counters = {"rotations": self.rotations, "errors": self.errors, "collect_errors": self.collect_errors}
+        return {"bytes": bytes_} | {name: dict(counter) for name, counter in counters.items()}
+
+    def restore(self, counts: dict[str, dict[str, int]]) -> None:
+        """Take over stored counts."""
+        plain = counts.get("bytes", {})
+        self.read_bytes, self.skipped_bytes = plain.get("read", 0), plain.get("skipped", 0)
+        self.checkpoint_errors += plain.get("checkpoint_errors", 0)
+        for name, counter in (
+            ("rotations", self.rotations),
+            ("errors", self.errors),
+            ("collect_errors", self.collect_errors),
+        ):
+            counter.update(counts.get(name, {}))
 
 
 class TelemetryCollector(Collector):
@@ -63,6 +83,9 @@ class TelemetryCollector(Collector):
         _add(families, "start_time_seconds", self._started_at)
         _add(families, "read_bytes_total", tally.read_bytes)
         _add(families, "skipped_bytes_total", tally.skipped_bytes)
+        _add(families, "checkpoint_errors_total", tally.checkpoint_errors)
+        if tally.checkpoint_at is not None:
+            _add(families, "checkpoint_timestamp_seconds", tally.checkpoint_at)
         _add(families, "hosts", len(fleet.hosts))
         _add(families, "dropped_hosts_total", fleet.dropped_hosts)
         counts: dict[str, Mapping[str, int]] = {

@@ -7,6 +7,7 @@ what they mean is decided by core.rotation.
 import asyncio
 import errno
 import logging
+import os
 from collections import deque
 from collections.abc import Iterable, Iterator
 
@@ -15,8 +16,9 @@ from falco_enrichment_exporter.core.intake import Intake
 from falco_enrichment_exporter.core.lines import LineBuffer
 from falco_enrichment_exporter.core.rotation import Change, FileFacts, compare
 from falco_enrichment_exporter.exposition.telemetry import Tally
+from falco_enrichment_exporter.sources.checkpoint import FileMark
 from falco_enrichment_exporter.sources.follower import NO_ANCHOR, FollowedPath, OpenFile, Place, open_file
-from falco_enrichment_exporter.sources.looking import Sight, look, look_for_skipped
+from falco_enrichment_exporter.sources.looking import Sight, look, look_for_skipped, siblings
 from falco_enrichment_exporter.sources.warm import WarmStart
 
 TURN_BYTES = 4 << 20
@@ -30,14 +32,14 @@ class FileSource:
     """Follow every file that the patterns match, now and later.
 
     A file that is there at the start is taken up at its end, after its newest snapshots were served; one that appears
-    later is read from its start. ``is_ready`` once what was there at the start is taken in.
+    later is read from its start. ``caught_up`` is set once what was there at the start is taken in.
     """
 
     def __init__(
         self, patterns: Iterable[str], *, fleet: Fleet, tally: Tally, limit_bytes: int, poll_seconds: float
     ) -> None:
         self.paths: dict[str, FollowedPath] = {}
-        self.is_ready = False
+        self.caught_up = asyncio.Event()
         self._patterns = list(patterns)
         self._fleet = fleet
         self._tally = tally
@@ -45,11 +47,63 @@ class FileSource:
         self._poll_seconds = poll_seconds
         self._buffer = LineBuffer(limit_bytes)
         self._is_starting = True
+        self._is_resumed = False
         self._searches: list[WarmStart] = []
         self._truncated: deque[Place] = deque(maxlen=16)  # how far files had been read when they were truncated
 
     def __iter__(self) -> Iterator[FollowedPath]:
         return iter(self.paths.values())
+
+    def marks(self) -> list[FileMark]:
+        """Say how far every file was taken in."""
+        return [
+            FileMark(
+                path=os.fsencode(followed.path),
+                device=file.facts.device,
+                inode=file.facts.inode,
+                changed_ns=file.facts.changed_ns,
+                place=file.place,
+                is_skipping=file.is_skipping,
+                is_current=file is followed.current,
+                fragments=file.intake.unwrapper.fragments,
+            )
+            for followed in self
+            for file in followed.files
+        ]
+
+    async def resume(self, marks: list[FileMark]) -> None:
+        """Open the files of a checkpoint where they are now, and go on where they were left. Before ``run``."""
+        self._is_resumed = True
+        for mark in marks:
+            path = os.fsdecode(mark.path)
+            followed = self.paths.setdefault(path, FollowedPath(path))
+            followed.has_had_file, followed.changed_ns = True, mark.changed_ns
+            try:
+                await self._resume_file(followed, mark)
+            except OSError as error:
+                self._lose(followed, error, 0)
+
+    async def _resume_file(self, followed: FollowedPath, mark: FileMark) -> None:
+        """Find the file by its inode, or, if that was rewritten or is gone, a copy of it by its content."""
+        identity = (mark.device, mark.inode)
+        found = await asyncio.to_thread(siblings, followed.path)
+        own = [(path, facts) for path, facts in found if (facts.device, facts.inode) == identity]
+        copies = [
+            (path, facts) for path, facts in found if facts.changed_ns >= mark.changed_ns and (path, facts) not in own
+        ]
+        for path, facts in [*own, *copies]:
+            file = await open_file(path, facts, Intake(self._fleet, self._limit_bytes))
+            has_place = (path, facts) in own or mark.place[1] != NO_ANCHOR
+            if has_place and await file.has_place(mark.place):
+                file.start_at(*mark.place, is_skipping=mark.is_skipping)
+                file.intake.unwrapper.fragments = mark.fragments
+                followed.left.append(file)
+                file.left_at = asyncio.get_running_loop().time()
+                return
+            await file.file.close()
+        if any(path == followed.path for path, _ in own):
+            self._tally.rotations["truncate"] += 1
+            followed.has_had_file = False  # it is no other file that will be opened
 
     async def run(self) -> None:
         """Follow until cancelled."""
@@ -62,8 +116,8 @@ class FileSource:
             has_more = True
             while has_more and now() < due:
                 has_more = await self._read_turn()
-                self.is_ready = self.is_ready or not has_more
                 if not has_more:
+                    self.caught_up.set()
                     has_more = await self._search(now() + WARM_SECONDS)
             await asyncio.sleep(max(due - now(), 0))
             await self._look(now())
@@ -122,11 +176,11 @@ class FileSource:
 
     async def _open(self, followed: FollowedPath, facts: FileFacts) -> OpenFile:
         file = await self._open_at_its_place(followed.path, facts)
-        if self._is_starting or followed.unreadable == file.identity:
-            self._start_at_end(file)
-        elif followed.has_had_file:
+        if followed.has_had_file:
             self._tally.rotations["rename"] += 1
             await self._open_skipped(followed, facts)
+        elif (self._is_starting and not self._is_resumed) or followed.unreadable == file.identity:
+            self._start_at_end(file)
         followed.has_had_file = True
         return file
 
@@ -134,7 +188,7 @@ class FileSource:
         """Open a file; if it is a copy of one that was read (copytruncate), go on where that was left."""
         file = await open_file(path, facts, Intake(self._fleet, self._limit_bytes))
         held = [file.place for followed in self for file in followed.files]
-        for place in [*self._truncated, *held] if not self._is_starting else ():
+        for place in [*self._truncated, *held] if not self._is_starting or self._is_resumed else ():
             if place[0] and place[1] != NO_ANCHOR and await file.has_place(place):
                 file.start_at(*place)
                 break
@@ -142,14 +196,12 @@ class FileSource:
 
     async def _open_skipped(self, followed: FollowedPath, facts: FileFacts) -> None:
         """Open what came and went under the path since the last look."""
-        if not followed.left:
-            return
         held = [file.identity for other in self for file in other.files]
-        since_ns, current = followed.left[-1].facts.changed_ns, (facts.device, facts.inode)
-        for path, skipped in await asyncio.to_thread(look_for_skipped, followed.path, since_ns, [*held, current]):
+        known = [*held, (facts.device, facts.inode)]
+        for path, skipped in await asyncio.to_thread(look_for_skipped, followed.path, followed.changed_ns, known):
             if path not in self.paths:
                 file = await self._open_at_its_place(path, skipped)
-                file.left_at = followed.left[-1].left_at
+                file.left_at = asyncio.get_running_loop().time()
                 followed.left.append(file)
                 self._tally.rotations["rename"] += 1
 

@@ -131,6 +131,7 @@ class FollowedPath:
     is_up: bool = False
     has_failed: bool = False
     has_had_file: bool = False
+    changed_ns: int = 0  # when the file that was last there was last written to
     unreadable: Identity | None = None  # at the start: what that file held then is not new when it can be read
     current: OpenFile | None = None
     left: list[OpenFile] = field(default_factory=list)
@@ -153,6 +154,7 @@ class FollowedPath:
     def leave_current(self, now: float) -> None:
         """Note that the current file is no longer under the path; it is read on for a while."""
         if self.current is not None:
+            self.changed_ns = self.current.facts.changed_ns
             self.current.left_at = now
             self.left.append(self.current)
             self.current = None

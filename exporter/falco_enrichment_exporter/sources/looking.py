@@ -33,21 +33,27 @@ def look(patterns: Iterable[str], known: Iterable[str], held: Mapping[Identity, 
     )
 
 
-def look_for_skipped(path: str, since_ns: int, held: Iterable[Identity]) -> list[tuple[str, FileFacts]]:
-    """Find files that were under a path and rotated away again between two looks: siblings by name, written since."""
+def siblings(path: str) -> list[tuple[str, FileFacts]]:
+    """Find the plain files in the folder of a path whose names begin with its name: it, and what it was rotated to."""
     folder, name = os.path.split(path)
-    known = set(held)
     with os.scandir(folder or ".") as entries:
-        found = [
+        return [
             (entry.path, _facts(entry.stat()))
             for entry in entries
-            if entry.name != name
-            and entry.name.startswith(name)
-            and not entry.name.endswith(PACKED)
-            and entry.is_file()
+            if entry.name.startswith(name) and not entry.name.endswith(PACKED) and entry.is_file()
         ]
+
+
+def look_for_skipped(path: str, since_ns: int, held: Iterable[Identity]) -> list[tuple[str, FileFacts]]:
+    """Find files that were under a path and rotated away again between two looks: siblings by name, written since.
+
+    Not before: files that were written one after the other may have the same time, which goes in steps of some ms.
+    """
+    known = set(held)
     new = [
-        (at, facts) for at, facts in found if (facts.device, facts.inode) not in known and facts.changed_ns > since_ns
+        (at, facts)
+        for at, facts in siblings(path)
+        if at != path and (facts.device, facts.inode) not in known and facts.changed_ns >= since_ns
     ]
     return sorted(new, key=lambda item: item[1].changed_ns)
 

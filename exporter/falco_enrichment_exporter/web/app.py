@@ -37,12 +37,16 @@ _HEADERS = (
 
 @dataclass(frozen=True, slots=True)
 class Surface:
-    """What the web needs of the rest: the metrics, the status, and what readiness waits for (None: ready)."""
+    """What the web needs of the rest: the metrics, the status, and what readiness waits for (None: ready).
+
+    ``before_scrape`` is called, on the loop's thread, before the metrics are looked at.
+    """
 
     registry: CollectorRegistry
     status: Callable[[float], dict[str, Any]]
     waiting_for: Callable[[], str | None]
     telemetry_path: str = "/metrics"
+    before_scrape: Callable[[], None] = lambda: None
 
 
 class SafeHeaders:
@@ -70,6 +74,7 @@ def create(surface: Surface) -> Starlette:
         return _metrics(surface.registry, request)
 
     async def metrics_route(request: Request) -> Response:
+        surface.before_scrape()
         return metrics(request)  # on the loop's thread, so that a scrape sees all of a snapshot or none of it
 
     async def healthy(_: Request) -> Response:

@@ -1,9 +1,10 @@
 """How numbers are written for people. Unknown is a dash, never a zero."""
 
+from math import floor, log10
 from typing import Final
 
 UNKNOWN: Final = "–"  # noqa: RUF001  a dash on purpose
-_STEPS: Final = ((86400, "d"), (3600, "h"), (60, "m"))
+_STEPS: Final = ((86400, "d"), (3600, "h"), (60, "m"), (1, "s"))
 
 
 def duration(seconds: float | None) -> str:
@@ -13,12 +14,14 @@ def duration(seconds: float | None) -> str:
     rest = int(seconds)
     parts: list[str] = []
     for size, unit in _STEPS:
-        if rest >= size or parts:
-            parts.append(f"{rest // size}{unit}")
-            rest %= size
+        number, rest = divmod(rest, size)
+        if number:
+            parts.append(f"{number}{unit}")
+        elif parts:
+            break
         if len(parts) == 2:  # noqa: PLR2004  two units are enough
-            return " ".join(part for part in parts if part[0] != "0" or len(part) > 2)  # noqa: PLR2004  not "0m"
-    return " ".join([*parts, f"{rest}s"])
+            break
+    return " ".join(parts) or "0s"
 
 
 def percent(ratio: float | None) -> str:
@@ -26,7 +29,10 @@ def percent(ratio: float | None) -> str:
     if ratio is None:
         return UNKNOWN
     value = ratio * 100
-    return f"{value:.0f} %" if value == 0 or value >= 10 else f"{value:.2g} %"  # noqa: PLR2004
+    if value == 0 or value >= 10:  # noqa: PLR2004
+        return f"{value:.0f} %"
+    decimals = max(1 - floor(log10(value)), 0)
+    return f"{value:.{decimals}f}".rstrip("0").rstrip(".") + " %"
 
 
 def count(number: float | None) -> str:

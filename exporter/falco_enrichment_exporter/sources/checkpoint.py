@@ -1,0 +1,165 @@
+"""Checkpoints: how far every file was taken in, together with the counts that came of it, in one atomic file.
+
+A checkpoint is written before a scrape is answered, so nothing that was ever shown is taken back, and every few seconds
+with fsync, against a loss of power.
+"""
+
+import asyncio
+import contextlib
+import fcntl
+import logging
+import os
+import time
+import zlib
+from collections.abc import Callable
+from hashlib import blake2b
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from falco_enrichment_exporter.core.fleet import FleetState
+from falco_enrichment_exporter.errors import SetupError
+from falco_enrichment_exporter.exposition.telemetry import Tally
+from falco_enrichment_exporter.sources.follower import Place
+
+MAGIC: Final = b"falco-enrichment-exporter checkpoint 1"
+SYNC_SECONDS: Final = 5.0
+EXPIRE_SECONDS: Final = 30 * 86400
+
+_log = logging.getLogger(__name__)
+
+
+class FileMark(msgspec.Struct, frozen=True):
+    """One file that was open: which it is, how far it was taken in, and the fragments of a line that was split."""
+
+    path: bytes  # a file name may hold bytes that are no text
+    device: int
+    inode: int
+    changed_ns: int
+    place: Place
+    is_skipping: bool
+    is_current: bool
+    fragments: dict[str, bytes]
+
+
+class State(msgspec.Struct, frozen=True):
+    """All that is stored."""
+
+    files: list[FileMark]
+    fleet: FleetState
+    tally: dict[str, dict[str, int]]
+
+
+class Checkpoint:
+    """The checkpoint of one state directory; ``revision`` tells when there is something new to write."""
+
+    def __init__(
+        self, directory: Path, name: str, tally: Tally, *, state: Callable[[], State], revision: Callable[[], object]
+    ) -> None:
+        self._path = directory / f"{name}.checkpoint"
+        self._tally = tally
+        self._state = state
+        self._revision = revision
+        self.has_tried = False  # to write: what was counted before that would be lost with the process
+        self._written: object = None  # the revision that is in the file,
+        self._synced: object = None  # and the one that would survive a loss of power
+        self._lock = _lock(directory, name)
+        _expire(directory, keep=self._path)
+
+    def load(self) -> State | None:
+        """Return what was stored. A file that is torn, foreign or of another version is set aside and counted."""
+        try:
+            return _decode(self._path.read_bytes())
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError) as error:
+            self._tally.checkpoint_errors += 1
+            aside = self._path.with_suffix(f".unusable-{int(time.time())}")
+            with contextlib.suppress(OSError):
+                self._path.rename(aside)
+            _log.warning("checkpoint cannot be used and is set aside", extra={"path": aside, "error": error})
+            return None
+
+    def save(self, *, is_durable: bool = False) -> None:
+        """Write the state as it is now, if it is not the one that is there. Never raises: what fails is counted."""
+        revision = self._revision()
+        if revision == (self._synced if is_durable else self._written):
+            return
+        body = msgspec.json.encode(self._state())
+        try:
+            self._write(MAGIC + b" %08x\n" % zlib.crc32(body) + body, is_durable=is_durable)
+        except OSError as error:
+            _log.warning("checkpoint cannot be written", extra={"path": self._path, "error": error.strerror})
+            self._tally.checkpoint_errors += 1
+            return
+        self._written = revision
+        self._synced = revision if is_durable else self._synced
+        self._tally.checkpoint_at = time.time()
+
+    async def run(self, caught_up: asyncio.Event) -> None:
+        """Write as soon as the sources have caught up, then every few seconds if there is news, until cancelled."""
+        await caught_up.wait()
+        while True:
+            self.save(is_durable=True)
+            self.has_tried = True
+            await asyncio.sleep(SYNC_SECONDS)
+
+    def close(self) -> None:
+        """Write for the last time, and let another instance have the directory."""
+        self.save(is_durable=True)
+        os.close(self._lock)
+
+    def _write(self, data: bytes, *, is_durable: bool) -> None:
+        new = self._path.with_suffix(".new")
+        with new.open("wb") as file:
+            file.write(data)
+            if is_durable:
+                file.flush()
+                os.fsync(file.fileno())
+        new.rename(self._path)
+        if is_durable:
+            folder = os.open(self._path.parent, os.O_RDONLY | os.O_DIRECTORY)
+            try:
+                os.fsync(folder)
+            finally:
+                os.close(folder)
+
+
+def _decode(data: bytes) -> State:
+    head, _, body = data.partition(b"\n")
+    if head != MAGIC + b" %08x" % zlib.crc32(body):
+        raise ValueError("not a whole checkpoint of this version")
+    return msgspec.json.decode(body, type=State)
+
+
+def name_of(patterns: list[str]) -> str:
+    """Name the checkpoint of a set of sources: with other sources the counts are others, too."""
+    return blake2b("\0".join(sorted(patterns)).encode("utf-8", "surrogateescape"), digest_size=6).hexdigest()
+
+
+def _expire(directory: Path, keep: Path) -> None:
+    """Remove the checkpoints of sources that nobody has followed for a month."""
+    for path in directory.glob("*.*"):
+        with contextlib.suppress(OSError):
+            if path != keep and path.stat().st_mtime < time.time() - EXPIRE_SECONDS:
+                path.unlink()
+
+
+def _lock(directory: Path, name: str) -> int:
+    try:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor = os.open(directory / f"{name}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise SetupError(
+            f"--state.directory: cannot use {directory}: {error.strerror}; give one that can be written,"
+            " or --state.directory= to keep nothing over restarts"
+        ) from error
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(descriptor)
+        raise SetupError(
+            f"--state.directory: another instance follows the same sources with {directory}; give each one its own"
+        ) from error
+    return descriptor
