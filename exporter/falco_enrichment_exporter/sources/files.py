@@ -21,6 +21,7 @@ from falco_enrichment_exporter.sources.follower import NO_ANCHOR, FollowedPath, 
 from falco_enrichment_exporter.sources.looking import Sight, look, look_for_skipped, siblings
 from falco_enrichment_exporter.sources.warm import WarmStart
 
+READ_BYTES = 1 << 20  # a read is a hop to a thread and back, which a small one does not repay
 TURN_BYTES = 4 << 20
 LINGER_SECONDS = 10.0  # a writer may hold a rotated file for some seconds more
 WARM_SECONDS = 0.2  # of searching before it is ready; the rest of a long file is searched afterwards
@@ -45,7 +46,7 @@ class FileSource:
         self._tally = tally
         self._limit_bytes = limit_bytes
         self._poll_seconds = poll_seconds
-        self._buffer = LineBuffer(limit_bytes)
+        self._buffer = LineBuffer(limit_bytes, min(limit_bytes, READ_BYTES))
         self._is_starting = True
         self._is_resumed = False
         self._searches: list[WarmStart] = []
