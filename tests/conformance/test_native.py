@@ -163,3 +163,14 @@ def test_two_sources_do_not_repeat_a_number() -> None:
                 assert {s.labels["evt_source"] for s in family.samples} == {"syscall", "dummy_c"}
     versions = [key for key in seen if key.startswith("falcosecurity_falco_version_info")]
     assert len(versions) == 1
+
+
+def test_a_family_is_taken_from_one_source_whole() -> None:
+    """A plugin source that has been silent since an upgrade does not add the old version beside the new one."""
+    lines = [
+        b'{"output_fields":{"evt.source":"%s","evt.time":%d,"falco.version":"%s"},"sample":1}' % row
+        for row in ((b"k8s_audit", 1, b"0.43.1"), (b"syscall", 2, b"0.44.1"))
+    ]
+    versions = [labels for name, labels in samples_of(NativeCollector(fold(lines), {})) if "version_info" in name]
+
+    assert versions == [frozenset({("version", "0.44.1")})]
