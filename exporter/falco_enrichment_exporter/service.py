@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import resource
 import signal
 import socket
 import time
@@ -24,12 +25,15 @@ from falco_enrichment_exporter.exposition.telemetry import GuardedCollector, Sou
 from falco_enrichment_exporter.settings import ServeSettings, parse_address
 from falco_enrichment_exporter.sources.checkpoint import Checkpoint, State, name_of
 from falco_enrichment_exporter.sources.files import FileSource
-from falco_enrichment_exporter.sources.stdin import StdinSource
+from falco_enrichment_exporter.sources.notices import Notices
+from falco_enrichment_exporter.sources.pipes import Pipes, PipeSource
 from falco_enrichment_exporter.web import app as web
 from falco_enrichment_exporter.web.status import status
 
 STDIN = "-"
 DRAIN_SECONDS = 2
+MOST_DESCRIPTORS = 1 << 16
+RESERVED_DESCRIPTORS = 40  # for connections, the checkpoint and Python itself
 
 _log = logging.getLogger(__name__)
 
@@ -40,14 +44,24 @@ class Sources:
     def __init__(self, settings: ServeSettings, fleet: Fleet, tally: Tally) -> None:
         paths = [path for path in settings.source.paths if path != STDIN]
         limit = settings.limits.max_line_bytes
-        poll = settings.source.poll_interval
-        self.files = FileSource(paths, fleet=fleet, tally=tally, limit_bytes=limit, poll_seconds=poll)
+        self.pipes = Pipes(fleet=fleet, tally=tally, limit_bytes=limit)
+        self.files = FileSource(
+            paths,
+            fleet=fleet,
+            tally=tally,
+            limit_bytes=limit,
+            poll_seconds=settings.source.poll_interval,
+            notices=Notices(is_enabled=settings.source.notify and bool(paths)),
+            most_open=_descriptors() - RESERVED_DESCRIPTORS,
+            on_pipes=self.pipes.see,
+        )
         self.checkpoint: Checkpoint | None = None
         has_stdin = STDIN in settings.source.paths
-        self.stdin = StdinSource(fleet=fleet, tally=tally, limit_bytes=limit) if has_stdin else None
+        self.stdin = PipeSource(STDIN, 0, fleet=fleet, tally=tally, limit_bytes=limit) if has_stdin else None
 
     def __iter__(self) -> Iterator[SourceStatus]:
         yield from self.files
+        yield from self.pipes
         if self.stdin is not None:
             yield self.stdin
 
@@ -60,6 +74,15 @@ class Sources:
         if self.stdin is not None and not self.stdin.is_ready:
             return "reading standard input"
         return None
+
+
+def _descriptors() -> int:
+    """Return how many files may be open, after asking for all that we are allowed."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = hard if hard != resource.RLIM_INFINITY else MOST_DESCRIPTORS
+    with contextlib.suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(wanted, MOST_DESCRIPTORS)), hard))
+    return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
 
 
 class Server(uvicorn.Server):
@@ -115,7 +138,7 @@ async def serve(settings: ServeSettings, feed: Feed | None = None) -> None:
         if stored is not None:
             fleet.restore(stored.fleet)
             tally.restore(stored.tally)
-            await sources.files.resume(stored.files)
+            await sources.files.resume(stored.files, stored.places)
     config = uvicorn.Config(
         web.create(surface),
         log_config=None,
@@ -131,7 +154,7 @@ async def serve(settings: ServeSettings, feed: Feed | None = None) -> None:
     )
     for listener in sockets:
         _log.info("listening", extra={"address": _written(listener), "version": __version__})
-    beside = [sources.files.run]
+    beside: list[Feed] = [sources.files.run, sources.pipes.run]
     beside += [sources.stdin.run] if sources.stdin is not None else []
     beside += [partial(checkpoint.run, sources.files.caught_up)] if checkpoint is not None else []
     beside += [feed] if feed is not None else []
@@ -148,7 +171,8 @@ def _checkpoint(settings: ServeSettings, fleet: Fleet, tally: Tally, sources: So
     patterns = sorted(settings.source.paths)
 
     def state() -> State:
-        return State(files=sources.files.marks(), fleet=fleet.dump(), tally=tally.dump())
+        files, places = sources.files.marks(), list(sources.files.shelf.places)
+        return State(files=files, fleet=fleet.dump(), tally=tally.dump(), places=places)
 
     def revision() -> object:
         counts = fleet.lines.total() + fleet.rejections.total()

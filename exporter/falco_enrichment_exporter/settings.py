@@ -108,7 +108,12 @@ class SourceSettings(_Group):
     thread_table_size: Annotated[int, Field(ge=1)] = Field(
         default=262144, description="falco_libs.thread_table_size of your falco.yaml, which no snapshot carries"
     )
-    poll_interval: Duration = Field(default="1s", validate_default=True, description="upper bound on noticing a change")
+    poll_interval: Duration = Field(
+        default="1s",
+        validate_default=True,
+        description="upper bound on noticing a change where the kernel gives no notification",
+    )
+    notify: bool = Field(default=True, description="be told of changes by the kernel (inotify); false: poll only")
 
 
 class StateSettings(_Group):
@@ -149,7 +154,7 @@ class NativeSettings(_Group):
 class AlertSettings(_Group):
     """Ordinary alerts."""
 
-    enabled: bool = Field(default=True, description="count ordinary alerts")
+    enabled: bool = Field(default=True, description="count ordinary alerts; false: look for snapshots only")
 
 
 class LimitSettings(_Group):

@@ -119,8 +119,7 @@ def _fed(pieces: list[bytes]) -> Fleet:
             with buffer.writable() as free:
                 count = min(len(free), len(rest))
                 free[:count] = rest[:count]
-            with buffer.commit(count) as block:
-                intake.take(block, buffer.block_lines)
+            intake.take(buffer.commit(count))
             rest = rest[count:]
     return fleet
 

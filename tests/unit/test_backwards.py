@@ -9,9 +9,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from falco_enrichment_exporter.core.backwards import NEEDLE, SNAPSHOTS_KEPT, BackwardScan
+from falco_enrichment_exporter.core.backwards import SNAPSHOTS_KEPT, BackwardScan
 from falco_enrichment_exporter.core.envelope import Unwrapper
-from falco_enrichment_exporter.core.intake import read_line
+from falco_enrichment_exporter.core.intake import NEEDLE, read_line
 from falco_enrichment_exporter.core.records import Snapshot
 from snapshots import START_NS, make_fields, make_line
 
@@ -58,7 +58,8 @@ def by_key(snapshots: list[Snapshot]) -> Found:
 def forward(text: bytes, limit: int = LIMIT) -> Found:
     """Read a file from its start to its end; return the newest of every key."""
     unwrapper = Unwrapper(limit)
-    records = [read_line(line, unwrapper) for line in text.split(b"\n")[:-1] if len(line) <= limit]
+    lines = [line for line in text.split(b"\n")[:-1] if len(line) <= limit]
+    records = [record for line in lines for record in read_line(line, unwrapper)]
     times = by_key([record for record in records if isinstance(record, Snapshot)])
     return {key: sorted(found)[-SNAPSHOTS_KEPT:] for key, found in times.items()}
 

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from falco_enrichment_exporter.core.envelope import Broken, Unwrapper
 from falco_enrichment_exporter.core.intake import Intake
+from falco_enrichment_exporter.core.lines import Block
 from snapshots import make_fields, make_fleet, make_line
 
 LIMIT = 1 << 16
@@ -275,7 +276,8 @@ def test_a_block_of_wrapped_lines_is_taken_in_as_the_plain_ones(wrap: Callable[[
     alert = b'{"hostname":"node","priority":"Notice","rule":"R","source":"syscall","time":"x"}' + b" " * 200
     lines = [make_line(make_fields(60)), alert, make_line(make_fields(120), hostname=None) + b" " * 200, alert]
     fleet = make_fleet()
-    Intake(fleet, LIMIT).take(memoryview(b"".join(wrap(line) + b"\n" for line in lines)), len(lines))
+    data = bytearray(b"".join(wrap(line) + b"\n" for line in lines))
+    Intake(fleet, LIMIT).take(Block(data, 0, len(data)))
 
     assert dict(fleet.lines) == {"snapshot": 2, "alert": 2, "other": 0}
     assert dict(fleet.rejections) == {}

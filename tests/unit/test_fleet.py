@@ -294,14 +294,14 @@ def test_an_alert_makes_no_host_with_state() -> None:
     assert fleet.hosts == {}
 
 
-def test_alerts_switched_off_are_lines_and_nothing_else() -> None:
-    """With counts_alerts=False no series of alerts exists, and no limit is touched."""
+def test_alerts_switched_off_leave_no_trace() -> None:
+    """With counts_alerts=False no series of alerts exists, no line is counted as one, and no limit is touched."""
     fleet = make_fleet(counts_alerts=False, limits=Limits(max_hosts=1, max_rules=1))
     for number in range(3):
         fleet.fold(alert(rule=f"R{number}", hostname=f"h{number}"))
     fleet.fold_heads([Head(rule="R", source="syscall", hostname="h", priority="Notice")] * 2)
 
-    assert fleet.lines["alert"] == 5
+    assert dict(fleet.lines) == {"snapshot": 0}
     assert (dict(fleet.alerts), dict(fleet.rule_alerts), sum(fleet.limit_hits.values())) == ({}, {}, 0)
 
 

@@ -12,7 +12,19 @@ PACKAGE = "falco_enrichment_exporter"
 ROOT = Path(falco_enrichment_exporter.__file__).parent
 PATHS = sorted(ROOT.rglob("*.py"))
 PURE = frozenset(
-    {"collections", "dataclasses", "datetime", "enum", "functools", "itertools", "math", "re", "statistics", "typing"}
+    {
+        "collections",
+        "dataclasses",
+        "datetime",
+        "enum",
+        "functools",
+        "operator",
+        "itertools",
+        "math",
+        "re",
+        "statistics",
+        "typing",
+    }
 )
 OUTSIDE = frozenset({"open", "print", "input", "exec", "eval", "compile", "__import__", "breakpoint"})
 

@@ -5,10 +5,9 @@ from itertools import islice
 from typing import Final
 
 from falco_enrichment_exporter.core.envelope import Unwrapper
-from falco_enrichment_exporter.core.intake import read_line
+from falco_enrichment_exporter.core.intake import NEEDLE, read_line
 from falco_enrichment_exporter.core.records import Snapshot
 
-NEEDLE: Final = b"evt.source"  # in every snapshot of every shape and wrapping; a hit is decoded before it is believed
 SNAPSHOTS_KEPT: Final = 6  # the newest one, and enough before it for the per-interval values
 MAX_FRAGMENTS: Final = 20  # runtimes split at 16 KiB, and no snapshot is longer than some of these
 
@@ -69,16 +68,17 @@ class BackwardScan:
         for hit in reversed(hits):
             if hit < end:
                 end = text.rfind(b"\n", first, hit) + 1 or first
-                self._keep(self._decode(self._lines(text, end, last, crossing)))
+                for snapshot in self._decode(self._lines(text, end, last, crossing)):
+                    self._keep(snapshot)
 
-    def _decode(self, lines: Iterator[bytes]) -> Snapshot | None:
-        """Decode the first line; if it is the first fragment of a split one, read on until that is whole."""
+    def _decode(self, lines: Iterator[bytes]) -> list[Snapshot]:
+        """Decode the first line, the newest first; if it is the start of a split one, read on until that is whole."""
         unwrapper = Unwrapper(self._limit_bytes)
         for line in islice(lines, MAX_FRAGMENTS):
-            record = read_line(line, unwrapper)
+            found = read_line(line, unwrapper)
             if not unwrapper.is_joining:  # else it was a line of the container's other stream
-                return record if isinstance(record, Snapshot) else None
-        return None
+                return [record for record in reversed(found) if isinstance(record, Snapshot)]
+        return []
 
     def _lines(self, text: bytes, start: int, last: int, crossing: bytes) -> Iterator[bytes]:
         """Go through the lines from ``start`` on, into the block after this one; cut as they are asked for."""
@@ -91,9 +91,7 @@ class BackwardScan:
                 yield part[begin:stop]
                 begin = stop + 1  # noqa: PLW2901  it goes on in this part
 
-    def _keep(self, snapshot: Snapshot | None) -> None:
-        if snapshot is None:
-            return
+    def _keep(self, snapshot: Snapshot) -> None:
         key = (snapshot.hostname or snapshot.event_hostname, snapshot.source)
         kept = self._kept.setdefault(key, set())
         if key not in self._closed and len(kept) < SNAPSHOTS_KEPT and snapshot.at_ns not in kept:

@@ -11,6 +11,7 @@ metrics_collector.cpp and the tags 0.35 to 0.44 of both.
 import re
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any, Final
 
 Version = tuple[int, int]
@@ -284,6 +285,7 @@ _GROUP_PREFIXES: Final = (("falco.rules.", Group.RULES), ("plugins.", Group.PLUG
                           ("scap.n_evts_cpu_", Group.PER_CPU), ("scap.n_drops_cpu_", Group.PER_CPU))  # fmt: skip
 
 
+@lru_cache(maxsize=4096)
 def group_of(key: str) -> Group | None:
     """Tell the group of a canonical key; None for a key that no known group owns."""
     field = BY_KEY.get(key)

@@ -21,7 +21,7 @@ _SYSLOG_5424: Final = re.compile(
     rb"<\d{1,3}>1 \S+ \S+ " + _TAG + rb" \S+ \S+ (?:-|(?:\[(?:[^\]\\\"]|\"(?:\\.|[^\"\\])*\")*\])+) (?:\xef\xbb\xbf)?"
 )
 _STREAMS: Final = frozenset({"stdout", "stderr"})
-_DOCKER_START: Final = b'{"log":'
+DOCKER_START: Final = b'{"log":'
 _STRIPPED: Final = b"\0 \t\r"  # NUL runs are what copytruncate leaves in a sparse file
 _BOM: Final = b"\xef\xbb\xbf"
 
@@ -71,7 +71,7 @@ class Unwrapper:
         if not line:
             return None
         if line.startswith(b"{"):
-            return self._docker(line) if line.startswith(_DOCKER_START) else _stripped(line)
+            return self._docker(line) if line.startswith(DOCKER_START) else _stripped(line)
         if line[:1].isdigit():
             match = _CRI.match(line)
             if match is not None:

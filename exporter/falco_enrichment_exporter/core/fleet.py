@@ -1,6 +1,8 @@
 """State of every host: fold(record) changes it, collectors read it, and nobody else does."""
 
 from collections import Counter
+from functools import lru_cache
+from operator import attrgetter
 from typing import Final
 
 import msgspec
@@ -17,6 +19,8 @@ MAX_SOURCES: Final = 32
 
 Kind = tuple[str | None, str | None, str | None]
 """Three names that an alert is counted by; a key of the counts has no None, a line just read may."""
+
+_KIND: Final = attrgetter("hostname", "source", "priority", "rule")
 
 
 class Limits(msgspec.Struct, frozen=True):
@@ -76,14 +80,15 @@ class Fleet:
         self.hosts: dict[str, dict[str, Track]] = {}
         self.alerts: dict[Kind, int] = {}  # hostname, source, priority
         self.rule_alerts: dict[Kind, int] = {}  # rule, priority, source
-        self.lines: Counter[str] = Counter(snapshot=0, alert=0, other=0)
+        kinds = ("snapshot", "alert", "other") if counts_alerts else ("snapshot",)
+        self.lines: Counter[str] = Counter(dict.fromkeys(kinds, 0))
         self.rejections: Counter[str] = Counter()
         self.ignored: Counter[str] = Counter(duplicate=0, older=0)
         self.limit_hits: Counter[str] = Counter(hosts=0, rules=0, sources=0)
         self.limits = limits or Limits()
         self._default_hostname = default_hostname
         self._thread_table_size = thread_table_size
-        self._counts_alerts = counts_alerts
+        self.counts_alerts = counts_alerts
         self._names: dict[str, str] = {}  # evt.hostname -> hostname of the envelope
         self._turned_away: set[str] = set()
         self._rules: set[str] = set()
@@ -97,17 +102,16 @@ class Fleet:
 
     def fold(self, record: Record) -> None:
         """Take in one record."""
-        if isinstance(record, Alert):
-            self.lines["alert"] += 1
-            if self._counts_alerts:
-                self._fold_alert(record)
-        elif isinstance(record, Snapshot):
+        if isinstance(record, Snapshot):
             self.lines["snapshot"] += 1
             self._fold_snapshot(record)
         elif isinstance(record, Rejection):
             self.reject(record.reason)
-        else:
-            self.lines["other"] += 1
+        elif self.counts_alerts:
+            if isinstance(record, Alert):
+                self._fold_alert(record)
+            else:
+                self.lines["other"] += 1
 
     def reject(self, reason: str, count: int = 1) -> None:
         """Count lines that could not be used."""
@@ -158,9 +162,9 @@ class Fleet:
         The keys of the counts are names as ``classify`` leaves them, so a line whose names are keys already is an
         ordinary alert and needs no second look.
         """
-        kinds = Counter([(head.hostname, head.source, head.priority, head.rule) for head in heads])
+        kinds = list(map(_KIND, heads))
         others = set()
-        for kind, count in kinds.items():
+        for kind, count in Counter(kinds).items():
             hostname, source, priority, rule = kind
             host_key, rule_key = (hostname, source, priority), (rule, priority, source)
             if host_key in self.alerts and rule_key in self.rule_alerts:
@@ -170,11 +174,12 @@ class Fleet:
             else:
                 others.add(kind)
         if others:
-            for head in heads:
-                if (head.hostname, head.source, head.priority, head.rule) in others:
+            for kind, head in zip(kinds, heads, strict=True):
+                if kind in others:
                     self.fold(classify(head))
 
     def _fold_alert(self, alert: Alert) -> None:
+        self.lines["alert"] += 1
         hostname = alert.hostname or self._default_hostname
         if hostname not in self._alert_hosts:
             if len(self._alert_hosts) >= self.limits.max_hosts:
@@ -259,7 +264,7 @@ def fill_zeros(fields: Fields) -> tuple[Fields, set[Group]]:
     Falco omits counters that are 0 (``include_empty_values: false``): a member that this version and engine have, and
     whose group is present, is 0. A group that is absent stays unknown.
     """
-    groups = {group for key in fields if (group := catalog.group_of(key)) is not None}
+    groups = {group for group in map(catalog.group_of, fields) if group is not None}
     if "scap.n_evts" not in fields:
         groups.discard(Group.KERNEL)  # n_drops_perc is printed without it too and proves nothing
     groups.add(Group.WRAPPER)
@@ -267,14 +272,19 @@ def fill_zeros(fields: Fields) -> tuple[Fields, set[Group]]:
     version = catalog.version_of(fields.get("falco.version"))
     engine = str(fields.get("scap.engine_name", ""))
     filled = dict(fields)
-    for field in catalog.FIELDS:
-        if field.key in filled or field.group not in groups or not field.is_known_to(version, engine):
-            continue
-        if field.key.startswith("plugins.") and not has_container_plugin:
-            continue
-        if field.omitted_at_zero:
-            filled[field.key] = 0
+    for key, group in _omitted_at_zero(version, engine):
+        if group in groups and key not in filled and (has_container_plugin or not key.startswith("plugins.")):
+            filled[key] = 0
     return filled, groups
+
+
+@lru_cache(maxsize=64)
+def _omitted_at_zero(version: catalog.Version | None, engine: str) -> list[tuple[str, Group]]:
+    return [
+        (field.key, field.group)
+        for field in catalog.FIELDS
+        if field.omitted_at_zero and field.is_known_to(version, engine)
+    ]
 
 
 def _new_track(snapshot: Snapshot) -> Track:

@@ -4,17 +4,57 @@ The rule of this file: only a newline ends a line. What stands after the last ne
 has been there; whoever reads a file keeps its offset at the start of that tail, so that a restart reads it again whole.
 """
 
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Final
 
 BLOCK_BYTES: Final = 256 * 1024
 
 
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Complete lines: ``data[start:end]``, which is empty or ends with a newline. Valid until the data changes.
+
+    ``may_hold_oversize`` says that a line in it can be longer than the limit, so that each must be looked at.
+    """
+
+    data: bytearray
+    start: int
+    end: int
+    may_hold_oversize: bool = False
+
+    def __bool__(self) -> bool:
+        return self.end > self.start
+
+    def __len__(self) -> int:
+        """Count the lines. Twice as fast as bytes.count, which before Python 3.13 looks at every byte by itself."""
+        find, end, count = self.data.find, self.end, 0
+        at = find(b"\n", self.start, end)
+        while at >= 0:
+            count += 1
+            at = find(b"\n", at + 1, end)
+        return count
+
+    def lines(self) -> list[bytes]:
+        """Return every line, without its newline."""
+        return bytes(memoryview(self.data)[self.start : self.end]).split(b"\n")[:-1]
+
+    def lines_with(self, needle: bytes) -> Iterator[bytes]:
+        """Return the lines that hold some bytes, without their newlines."""
+        hit = self.data.find(needle, self.start, self.end)
+        while hit >= 0:
+            start = self.data.rfind(b"\n", self.start, hit) + 1 or self.start
+            end = self.data.find(b"\n", hit, self.end)
+            yield bytes(memoryview(self.data)[start:end])
+            hit = self.data.find(needle, end, self.end)
+
+
 class LineBuffer:
     """Cut a stream of bytes into blocks of complete lines.
 
-    Fill ``writable()``, then ``commit(n)`` returns the lines that are complete, as one view that ends with a newline
-    and is valid until the next ``writable()``. A line that grows above ``limit_bytes`` is dropped up to its newline and
-    counted in ``oversize_lines``. Memory stays below ``limit_bytes + 2 * block_bytes`` however the stream is cut.
+    Fill ``writable()``, then ``commit(n)`` returns the lines that are complete, as a block that is valid until the next
+    ``writable()``. A line that grows above ``limit_bytes`` is dropped up to its newline and counted in
+    ``oversize_lines``. Memory stays below ``limit_bytes + 2 * block_bytes`` however the stream is cut.
     """
 
     __slots__ = (
@@ -23,7 +63,6 @@ class LineBuffer:
         "_fill",
         "_limit_bytes",
         "_start",
-        "block_lines",
         "has_dropped",
         "is_skipping",
         "oversize_lines",
@@ -37,7 +76,6 @@ class LineBuffer:
         self._fill = 0
         self.is_skipping = False
         self.oversize_lines = 0
-        self.block_lines = 0  # in the last block
         self.has_dropped = False  # something after the last block, so that the tail does not begin where it ended
 
     @property
@@ -45,13 +83,8 @@ class LineBuffer:
         """Length of the unfinished line that is held."""
         return self._fill - self._start
 
-    @property
-    def may_hold_oversize(self) -> bool:
-        """Say whether a complete line in a block can be longer than the limit, so that each must be looked at."""
-        return len(self._data) > self._limit_bytes
-
     def writable(self) -> memoryview:
-        """Return the free space; never empty. Release it, and any block, before the next call."""
+        """Return the free space; never empty. Release it before the next call."""
         if self._start:
             tail = self._data[self._start : self._fill]
             self._start, self._fill = 0, len(tail)
@@ -62,7 +95,7 @@ class LineBuffer:
             self._data.extend(bytes(self._block_bytes))
         return memoryview(self._data)[self._fill :]
 
-    def commit(self, count: int) -> memoryview:
+    def commit(self, count: int) -> Block:
         """Take ``count`` bytes as written to ``writable()``; return the block of lines they complete, maybe empty."""
         old, start = self._fill, self._start
         self.has_dropped = False
@@ -70,13 +103,12 @@ class LineBuffer:
         end = self._data.rfind(b"\n", old, self._fill) + 1
         if not end:
             self._skip_oversize_tail()
-            return memoryview(b"")
+            return Block(self._data, 0, 0)
         if self.is_skipping:
             start = self._data.find(b"\n", old, end) + 1
             self.is_skipping = False
         self._start = end
-        self.block_lines = self._data.count(b"\n", start, end)
-        block = memoryview(self._data)[start:end]
+        block = Block(self._data, start, end, may_hold_oversize=len(self._data) > self._limit_bytes)
         self._skip_oversize_tail()
         return block
 
@@ -88,8 +120,7 @@ class LineBuffer:
             with self.writable() as free:
                 count = min(len(free), len(view))
                 free[:count] = view[:count]
-            with self.commit(count) as block:
-                whole = bytes(block).split(b"\n")[:-1]
+            whole = self.commit(count).lines()
             kept = [line for line in whole if len(line.lstrip(b"\0")) <= self._limit_bytes]
             self.oversize_lines += len(whole) - len(kept)
             lines += kept

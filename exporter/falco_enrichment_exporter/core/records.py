@@ -7,6 +7,8 @@ alert may quote anything. Line shapes: Falco's stats_writer.cpp and falco_output
 import math
 import re
 from datetime import UTC, datetime
+from functools import lru_cache
+from operator import attrgetter
 from typing import Any, Final
 
 import msgspec
@@ -60,15 +62,18 @@ OTHER: Final = Other()
 
 
 class Head(msgspec.Struct, gc=False):
-    """The top level of a line as Falco writes it. ``output_fields`` and ``time`` are decoded for snapshots only."""
+    """The top level of a line as Falco writes it. ``output_fields`` and ``time`` are decoded for snapshots only.
 
-    rule: str | None = None
-    source: str | None = None
+    In the order of Falco's keys, which saves the decoder a search.
+    """
+
     hostname: str | None = None
-    priority: str | None = None
-    sample: int | None = None
-    time: msgspec.Raw = msgspec.Raw()
     output_fields: msgspec.Raw = msgspec.Raw()
+    priority: str | None = None
+    rule: str | None = None
+    sample: int | None = None
+    source: str | None = None
+    time: msgspec.Raw = msgspec.Raw()
 
 
 class _LooseHead(msgspec.Struct, gc=False):
@@ -85,6 +90,7 @@ class _LooseHead(msgspec.Struct, gc=False):
 
 _HEAD: Final = msgspec.json.Decoder(Head)
 _LOOSE_HEAD: Final = msgspec.json.Decoder(_LooseHead)
+_RULE: Final = attrgetter("rule")
 _OBJECT: Final = msgspec.json.Decoder(dict[str, Any])
 _TEXT_SNAPSHOT: Final = re.compile(
     rb"(?:\d{4}-\d\d-\d\dT)?\d\d:\d\d:\d\d\.\d{1,9}(?:[+-]\d{4})?: Informational Falco metrics snapshot \("
@@ -96,6 +102,7 @@ _TEXT_PREFIXES: Final = (
     "falco.host_netinfo.", "scap.engine_name",
 )  # fmt: skip
 _ISO_TIME: Final = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(Z|[+-]\d\d:?\d\d)")
+_START: Final = re.compile(rb"(?<!:)\{\"(?:hostname|output|output_fields|priority|rule|sample|source|time)\":")
 _MEMORY_PREFIXES: Final = ("falco.memory_", "falco.host_memory_", "falco.container_memory_", "falco.jemalloc.")
 _ERRORS: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError)
 
@@ -111,11 +118,29 @@ def decode(line: bytes) -> Record:
         return _decode_loosely(line)
 
 
-def decode_block(block: memoryview, lines: int) -> list[Head] | None:
-    """Decode a block of so many plain JSON lines at once; None if any of them is something else.
+def decode_all(line: bytes) -> list[Record]:
+    """Decode a complete line, and make the best of one on which several objects stand.
 
-    The heads refer to the block: use them before it changes. Objects that a broken writer glued together on a line are
-    noticed by their number, unless blank lines make it come out even; then each of them counts.
+    Falco wrote whole objects on one line at times (falco issue 827): each counts. A writer that was killed leaves the
+    start of an object, and the next one goes on behind it: the torn start is rejected, the object behind it counts.
+    In JSON a quote inside a text is escaped, so no text can look like the start of an object.
+    """
+    record = decode(line)
+    if not isinstance(record, Rejection) or record.reason != "bad_json":
+        return [record]
+    try:
+        return [classify(head) for head in _HEAD.decode_lines(line)]
+    except _ERRORS:
+        start = max((match.start() for match in _START.finditer(line, 1)), default=0)
+        last = decode(line[start:]) if start else record
+        return [record] if isinstance(last, Rejection) else [Rejection("glued"), last]
+
+
+def decode_block(block: memoryview, lines: int) -> list[Head] | None:
+    """Decode a block of so many plain JSON lines of Falco at once; None if any of them is something else.
+
+    The heads refer to the block: use them before it changes. Objects that stand together on a line, and those that go
+    over several, are noticed by their number, unless it comes out even; then each of them counts.
     """
     if bytes(block[:1]) != b"{":
         return None
@@ -123,8 +148,8 @@ def decode_block(block: memoryview, lines: int) -> list[Head] | None:
         heads = _HEAD.decode_lines(block)
     except _ERRORS:
         return None
-    is_whole = len(heads) == lines and all(head.rule is not None or head.sample is not None for head in heads)
-    return heads if is_whole else None
+    is_falco = None not in map(_RULE, heads) or all(head.rule is not None or head.sample is not None for head in heads)
+    return heads if is_falco and len(heads) == lines else None
 
 
 def _decode_loosely(line: bytes) -> Record:
@@ -236,6 +261,7 @@ def canonical(raw: dict[str, Any]) -> Fields:
     return fields
 
 
+@lru_cache(maxsize=4096)
 def _base_unit(key: str, memory_unit: int | None) -> tuple[str, int]:
     if key in catalog.ALIASES:
         return catalog.ALIASES[key], 1

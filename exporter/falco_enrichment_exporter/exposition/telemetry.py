@@ -36,8 +36,11 @@ class Tally:
     def __init__(self) -> None:
         self.read_bytes = 0
         self.skipped_bytes = 0
+        self.lost: Counter[str] = Counter(truncated=0, gone=0, unfinished=0)
+        self.is_notified = False
         self.rotations: Counter[str] = Counter(rename=0, truncate=0)
         self.errors: Counter[str] = Counter()
+        self.ingest_requests: Counter[str] = Counter()
         self.collect_errors: Counter[str] = Counter()
         self.checkpoint_errors = 0
         self.checkpoint_at: float | None = None
@@ -45,20 +48,25 @@ class Tally:
     def dump(self) -> dict[str, dict[str, int]]:
         """Return the counts, to be stored."""
         bytes_ = {"read": self.read_bytes, "skipped": self.skipped_bytes, "checkpoint_errors": self.checkpoint_errors}
-        counters = {"rotations": self.rotations, "errors": self.errors, "collect_errors": self.collect_errors}
-        return {"bytes": bytes_} | {name: dict(counter) for name, counter in counters.items()}
+        return {"bytes": bytes_} | {name: dict(counter) for name, counter in self._counters.items()}
 
     def restore(self, counts: dict[str, dict[str, int]]) -> None:
         """Take over stored counts."""
         plain = counts.get("bytes", {})
         self.read_bytes, self.skipped_bytes = plain.get("read", 0), plain.get("skipped", 0)
         self.checkpoint_errors += plain.get("checkpoint_errors", 0)
-        for name, counter in (
-            ("rotations", self.rotations),
-            ("errors", self.errors),
-            ("collect_errors", self.collect_errors),
-        ):
+        for name, counter in self._counters.items():
             counter.update(counts.get(name, {}))
+
+    @property
+    def _counters(self) -> dict[str, Counter[str]]:
+        return {
+            "lost": self.lost,
+            "rotations": self.rotations,
+            "errors": self.errors,
+            "collect_errors": self.collect_errors,
+            "ingest_requests": self.ingest_requests,
+        }
 
 
 class TelemetryCollector(Collector):
@@ -86,6 +94,7 @@ class TelemetryCollector(Collector):
         _add(families, "checkpoint_errors_total", tally.checkpoint_errors)
         if tally.checkpoint_at is not None:
             _add(families, "checkpoint_timestamp_seconds", tally.checkpoint_at)
+        _add(families, "inotify_up", int(tally.is_notified))
         _add(families, "hosts", len(fleet.hosts))
         _add(families, "dropped_hosts_total", fleet.dropped_hosts)
         counts: dict[str, Mapping[str, int]] = {
@@ -94,6 +103,8 @@ class TelemetryCollector(Collector):
             "snapshots_ignored_total": fleet.ignored,
             "limit_hits_total": fleet.limit_hits,
             "rotations_total": tally.rotations,
+            "lost_bytes_total": tally.lost,
+            "ingest_requests_total": tally.ingest_requests,
             "source_errors_total": tally.errors,
             "collect_errors_total": tally.collect_errors,
         }

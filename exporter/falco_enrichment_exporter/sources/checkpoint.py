@@ -21,7 +21,7 @@ import msgspec
 from falco_enrichment_exporter.core.fleet import FleetState
 from falco_enrichment_exporter.errors import SetupError
 from falco_enrichment_exporter.exposition.telemetry import Tally
-from falco_enrichment_exporter.sources.follower import Place
+from falco_enrichment_exporter.sources.follower import FileMark, Place
 
 MAGIC: Final = b"falco-enrichment-exporter checkpoint 1"
 SYNC_SECONDS: Final = 5.0
@@ -30,25 +30,13 @@ EXPIRE_SECONDS: Final = 30 * 86400
 _log = logging.getLogger(__name__)
 
 
-class FileMark(msgspec.Struct, frozen=True):
-    """One file that was open: which it is, how far it was taken in, and the fragments of a line that was split."""
-
-    path: bytes  # a file name may hold bytes that are no text
-    device: int
-    inode: int
-    changed_ns: int
-    place: Place
-    is_skipping: bool
-    is_current: bool
-    fragments: dict[str, bytes]
-
-
 class State(msgspec.Struct, frozen=True):
     """All that is stored."""
 
     files: list[FileMark]
     fleet: FleetState
     tally: dict[str, dict[str, int]]
+    places: list[Place] = []
 
 
 class Checkpoint:

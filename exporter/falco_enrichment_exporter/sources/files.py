@@ -1,30 +1,28 @@
 """Follow files and globs: they appear late, grow, are renamed, truncated, replaced, and lose their permissions.
 
-One task for all files: look at the paths, read what grew in bounded turns, fold it, sleep. Facts come from stat(2);
-what they mean is decided by core.rotation.
+One task for all files: be told of changes or look for them, read what grew in bounded turns, fold it, wait. Facts come
+from stat(2); what they mean is decided by core.rotation.
 """
 
 import asyncio
 import errno
 import logging
 import os
-from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from falco_enrichment_exporter.core.fleet import Fleet
-from falco_enrichment_exporter.core.intake import Intake
 from falco_enrichment_exporter.core.lines import LineBuffer
 from falco_enrichment_exporter.core.rotation import Change, FileFacts, compare
 from falco_enrichment_exporter.exposition.telemetry import Tally
-from falco_enrichment_exporter.sources.checkpoint import FileMark
-from falco_enrichment_exporter.sources.follower import NO_ANCHOR, FollowedPath, OpenFile, Place, open_file
-from falco_enrichment_exporter.sources.looking import Sight, look, look_for_skipped, siblings
-from falco_enrichment_exporter.sources.warm import WarmStart
+from falco_enrichment_exporter.sources.follower import FileMark, FollowedPath, Identity, OpenFile, Place
+from falco_enrichment_exporter.sources.looking import Patterns, Sight, look
+from falco_enrichment_exporter.sources.notices import News, Notices
+from falco_enrichment_exporter.sources.shelf import Shelf, identity_of
+from falco_enrichment_exporter.sources.warm import WarmSearch
 
-READ_BYTES = 1 << 20  # a read is a hop to a thread and back, which a small one does not repay
+READ_BYTES = 1 << 20
 TURN_BYTES = 4 << 20
 LINGER_SECONDS = 10.0  # a writer may hold a rotated file for some seconds more
-WARM_SECONDS = 0.2  # of searching before it is ready; the rest of a long file is searched afterwards
 
 _log = logging.getLogger(__name__)
 
@@ -33,48 +31,51 @@ class FileSource:
     """Follow every file that the patterns match, now and later.
 
     A file that is there at the start is taken up at its end, after its newest snapshots were served; one that appears
-    later is read from its start. ``caught_up`` is set once what was there at the start is taken in.
+    later is read from its start. ``caught_up`` is set once what was there at the start is taken in. No more than
+    ``most_open`` files are held open; beyond that quiet ones are closed, and opened again when they grow.
     """
 
     def __init__(
-        self, patterns: Iterable[str], *, fleet: Fleet, tally: Tally, limit_bytes: int, poll_seconds: float
+        self,
+        patterns: Iterable[str],
+        *,
+        fleet: Fleet,
+        tally: Tally,
+        limit_bytes: int,
+        poll_seconds: float,
+        notices: Notices | None = None,
+        most_open: int = 1 << 16,
+        on_pipes: Callable[[Mapping[str, Identity]], None] = lambda _: None,
     ) -> None:
         self.paths: dict[str, FollowedPath] = {}
         self.caught_up = asyncio.Event()
-        self._patterns = list(patterns)
+        self.shelf = Shelf(fleet, limit_bytes)
+        self._patterns = Patterns(patterns)
         self._fleet = fleet
         self._tally = tally
-        self._limit_bytes = limit_bytes
         self._poll_seconds = poll_seconds
+        self._notices = notices or Notices(is_enabled=False)
+        self._most_open = most_open
+        self._on_pipes = on_pipes
         self._buffer = LineBuffer(limit_bytes, min(limit_bytes, READ_BYTES))
+        self._warm = WarmSearch(fleet, limit_bytes)
+        self._names: dict[str, FollowedPath] = {}  # by what the kernel calls their files
+        self._grown: dict[OpenFile, FollowedPath] = {}  # files that have more
+        self._failed: dict[OpenFile, FollowedPath] = {}  # those that could not be read, until the next look
         self._is_starting = True
         self._is_resumed = False
-        self._searches: list[WarmStart] = []
-        self._truncated: deque[Place] = deque(maxlen=16)  # how far files had been read when they were truncated
 
     def __iter__(self) -> Iterator[FollowedPath]:
         return iter(self.paths.values())
 
     def marks(self) -> list[FileMark]:
         """Say how far every file was taken in."""
-        return [
-            FileMark(
-                path=os.fsencode(followed.path),
-                device=file.facts.device,
-                inode=file.facts.inode,
-                changed_ns=file.facts.changed_ns,
-                place=file.place,
-                is_skipping=file.is_skipping,
-                is_current=file is followed.current,
-                fragments=file.intake.unwrapper.fragments,
-            )
-            for followed in self
-            for file in followed.files
-        ]
+        return [mark for followed in self for mark in followed.marks()]
 
-    async def resume(self, marks: list[FileMark]) -> None:
+    async def resume(self, marks: list[FileMark], places: Iterable[Place]) -> None:
         """Open the files of a checkpoint where they are now, and go on where they were left. Before ``run``."""
         self._is_resumed = True
+        self.shelf.places.extend(places)
         for mark in marks:
             path = os.fsdecode(mark.path)
             followed = self.paths.setdefault(path, FollowedPath(path))
@@ -85,138 +86,215 @@ class FileSource:
                 self._lose(followed, error, 0)
 
     async def _resume_file(self, followed: FollowedPath, mark: FileMark) -> None:
-        """Find the file by its inode, or, if that was rewritten or is gone, a copy of it by its content."""
-        identity = (mark.device, mark.inode)
-        found = await asyncio.to_thread(siblings, followed.path)
-        own = [(path, facts) for path, facts in found if (facts.device, facts.inode) == identity]
-        copies = [
-            (path, facts) for path, facts in found if facts.changed_ns >= mark.changed_ns and (path, facts) not in own
-        ]
-        for path, facts in [*own, *copies]:
-            file = await open_file(path, facts, Intake(self._fleet, self._limit_bytes))
-            has_place = (path, facts) in own or mark.place[1] != NO_ANCHOR
-            if has_place and await file.has_place(mark.place):
-                file.start_at(*mark.place, is_skipping=mark.is_skipping)
-                file.intake.unwrapper.fragments = mark.fragments
-                followed.left.append(file)
-                file.left_at = asyncio.get_running_loop().time()
-                return
-            await file.file.close()
-        if any(path == followed.path for path, _ in own):
+        """Find the file of a mark; what is gone with everything that was not read of it is counted as lost."""
+        await self._make_room()
+        file = await self.shelf.open_marked(followed.path, mark)
+        unread = max(mark.size_bytes - mark.place[0], 0)
+        if file is not None:
+            file.left_at = asyncio.get_running_loop().time()
+            followed.left.append(file)
+            self._note_growth(followed, file)
+        elif _identity_under(followed.path) == identity_of(mark.facts):
             self._tally.rotations["truncate"] += 1
+            self._tally.lost["truncated"] += unread
             followed.has_had_file = False  # it is no other file that will be opened
+        else:
+            self._tally.lost["gone"] += unread
 
     async def run(self) -> None:
         """Follow until cancelled."""
         now = asyncio.get_running_loop().time
-        await self._look(now())
-        await self._search(now() + WARM_SECONDS)
+        await self._look_at_all()
+        await self._warm.run()
         self._is_starting = False
+        due = now() + self._poll_seconds
         while True:
+            has_more = await self._read_turn()
+            if not has_more:
+                self.caught_up.set()
+                has_more = await self._warm.run()
+            if now() < due:
+                news = await self._notices.wait(0 if has_more else due - now())
+                if not await self._take_news(news):
+                    continue
+            await self._look_at_all()
             due = now() + self._poll_seconds
-            has_more = True
-            while has_more and now() < due:
-                has_more = await self._read_turn()
-                if not has_more:
-                    self.caught_up.set()
-                    has_more = await self._search(now() + WARM_SECONDS)
-            await asyncio.sleep(max(due - now(), 0))
-            await self._look(now())
 
     async def close(self) -> None:
         """Close every file."""
+        self._notices.close()
         for followed in self:
             for file in followed.files:
-                await file.file.close()
+                await self.shelf.close(file)
 
     # -- looking -------------------------------------------------------------------------------------------------
 
-    async def _look(self, now: float) -> None:
+    async def _take_news(self, news: News) -> bool:
+        """Look at the files that were written to; True if what happened needs a look at everything."""
+        if news.is_overflow or any(self._concerns(path) for path in news.moved):
+            return True
+        files: dict[OpenFile, FollowedPath] = {}
+        for path in news.written:
+            followed = self._names.get(path)
+            if followed is not None:
+                files |= dict.fromkeys(followed.files, followed)
+            elif self._concerns(path):  # a rotated file, which is known by its inode only
+                files |= {file: other for other in self for file in other.left}
+        if files:
+            await self._look_at(files)
+        return False
+
+    def _concerns(self, path: str) -> bool:
+        """Say whether something under this name may be a followed file, or have been one."""
+        return self._patterns.has_match(path) or any(path.startswith(name) for name in self._names)
+
+    async def _look_at(self, files: Mapping[OpenFile, FollowedPath]) -> None:
+        held = {file.identity: file.bytes.descriptor for file in files}
+        sight = await asyncio.to_thread(look, {}, {key: number for key, number in held.items() if number is not None})
+        for file, followed in files.items():
+            if file.identity in sight.held:
+                await self._update(followed, file, sight.held[file.identity])
+
+    async def _look_at_all(self) -> None:
         """Compare what is held open with what is under the paths; open, move and close accordingly."""
-        held = {file.identity: file.file.fileno() for followed in self for file in followed.files}
-        sight = await asyncio.to_thread(look, self._patterns, list(self.paths), held)
-        for followed in self:
-            for file in followed.files:
-                self._update(file, sight.held[file.identity], now)
+        now = asyncio.get_running_loop().time()
+        self._grown |= self._failed
+        self._failed.clear()
+        left = {file: followed for followed in self for file in followed.left}
+        if left:
+            await self._look_at(left)
+        known = {followed.path: followed.known_facts for followed in self}
+        sight = await asyncio.to_thread(self._look, known)
         for path, found in sight.paths.items():
             followed = self.paths.setdefault(path, FollowedPath(path))
             if isinstance(found, OSError):
                 self._lose(followed, found, now)
-            elif followed.current is not None and compare(followed.current.facts, 0, found) is Change.REPLACED:
-                followed.leave_current(now)
+            else:
+                await self._meet(followed, found, now)
         await self._fill(sight)
         await self._close_left(now)
+        self._on_pipes(sight.pipes)
+        folders = {os.path.dirname(name) for name in self._names}
+        self._notices.watch(self._patterns.folders() | folders)
+        self._tally.is_notified = self._notices.is_up
 
-    def _update(self, file: OpenFile, facts: FileFacts, now: float) -> None:
+    def _look(self, known: dict[str, FileFacts | None]) -> Sight:
+        return look(dict.fromkeys(self._patterns.expand()) | known, {})
+
+    async def _meet(self, followed: FollowedPath, found: FileFacts, now: float) -> None:
+        """Take notice of what is under a path: the file that was there, grown perhaps, or another one."""
+        if followed.current is not None:
+            if compare(followed.current.facts, 0, found) is Change.REPLACED:
+                left = followed.current
+                followed.leave_current(now)
+                await self._look_at({left: followed})
+            else:
+                await self._update(followed, followed.current, found)
+        elif followed.parked is not None:
+            try:
+                await self._resume_file(followed, followed.parked)
+                followed.parked = None
+            except OSError as error:
+                self._lose(followed, error, now)
+
+    async def _update(self, followed: FollowedPath, file: OpenFile, facts: FileFacts) -> None:
         if file.left_at is not None and facts.size_bytes > file.facts.size_bytes:
-            file.left_at = now
-        if compare(file.facts, file.read_to_bytes, facts) is Change.TRUNCATED:
-            self._begin_anew(file)
+            file.left_at = asyncio.get_running_loop().time()
+        is_truncated = compare(file.facts, file.read_to_bytes, facts) is Change.TRUNCATED
+        if is_truncated:
+            await self._begin_anew(followed, file)
         file.is_doubtful = file.is_doubtful or facts.changed_ns != file.facts.changed_ns
         file.facts = facts
+        self._note_growth(followed, file)
 
-    def _begin_anew(self, file: OpenFile) -> None:
+    def _note_growth(self, followed: FollowedPath, file: OpenFile) -> None:
+        if file.has_more:
+            self._grown.setdefault(file, followed)
+
+    async def _begin_anew(self, followed: FollowedPath, file: OpenFile) -> None:
+        """Read a file that was truncated or rewritten from its start, and what was not read of it from a copy."""
+        self.shelf.places.append(file.place)
+        copies = await self._open_skipped(followed, file.facts.changed_ns)
+        unread = max(file.facts.size_bytes - file.offset_bytes, 0)
+        if not any(copy.offset_bytes == file.offset_bytes for copy in copies):
+            self._tally.lost["truncated"] += unread
         self._tally.rotations["truncate"] += 1
-        self._truncated.append(file.place)
         file.start_at(0)
 
     async def _fill(self, sight: Sight) -> None:
         """Give every path that has a file its file: one that is held already (a rename within a glob), or a new one."""
+        current = {identity_of(facts) for followed in self if (facts := followed.known_facts) is not None}
         for path, found in sight.paths.items():
             if isinstance(found, OSError):
                 continue
             followed = self.paths[path]
             try:
-                if followed.current is None and not self._is_current(found):
-                    followed.current = self._take(found) or await self._open(followed, found)
+                # A link to a file that is followed under another of the paths is not another file.
+                if followed.known_facts is None and identity_of(found) not in current:
+                    self._place(followed, self._take(found) or await self._open(followed))
+                    current.add(identity_of(found))
                 followed.is_up, followed.has_failed = True, False
             except OSError as error:
                 self._lose(followed, error, 0)
                 if self._is_starting:
-                    followed.unreadable = found.device, found.inode
+                    followed.unreadable = identity_of(found)
 
-    async def _open(self, followed: FollowedPath, facts: FileFacts) -> OpenFile:
-        file = await self._open_at_its_place(followed.path, facts)
+    def _place(self, followed: FollowedPath, file: OpenFile) -> None:
+        followed.current = file
+        followed.find_names()
+        self._names |= dict.fromkeys(followed.names, followed)
+        self._note_growth(followed, file)
+
+    async def _open(self, followed: FollowedPath) -> OpenFile:
+        await self._make_room()
+        is_resumed = not self._is_starting or self._is_resumed
+        file = await self.shelf.open(followed.path, self._held_places(followed.path) if is_resumed else ())
         if followed.has_had_file:
             self._tally.rotations["rename"] += 1
-            await self._open_skipped(followed, facts)
+            await self._open_skipped(followed, followed.changed_ns, file.identity)
         elif (self._is_starting and not self._is_resumed) or followed.unreadable == file.identity:
-            self._start_at_end(file)
+            self._tally.skipped_bytes += file.facts.size_bytes
+            self._warm.add(file)
         followed.has_had_file = True
         return file
 
-    async def _open_at_its_place(self, path: str, facts: FileFacts) -> OpenFile:
-        """Open a file; if it is a copy of one that was read (copytruncate), go on where that was left."""
-        file = await open_file(path, facts, Intake(self._fleet, self._limit_bytes))
-        held = [file.place for followed in self for file in followed.files]
-        for place in [*self._truncated, *held] if not self._is_starting or self._is_resumed else ():
-            if place[0] and place[1] != NO_ANCHOR and await file.has_place(place):
-                file.start_at(*place)
-                break
-        return file
+    async def _open_skipped(self, followed: FollowedPath, since_ns: int, new: Identity | None = None) -> list[OpenFile]:
+        """Open what came and went under the path since the last look, or was copied from there."""
+        known = [file.identity for other in self for file in other.files]
+        known += [new] if new is not None else []
+        try:
+            files = await self.shelf.open_skipped(followed.path, since_ns, known, self._held_places(followed.path))
+        except OSError as error:  # the folder is gone
+            _log.warning("rotated files cannot be found", extra={"path": followed.label, "error": error.strerror})
+            files = []
+        for file in files:
+            file.left_at = asyncio.get_running_loop().time()
+            followed.left.append(file)
+            self._note_growth(followed, file)
+        return files
 
-    async def _open_skipped(self, followed: FollowedPath, facts: FileFacts) -> None:
-        """Open what came and went under the path since the last look."""
-        held = [file.identity for other in self for file in other.files]
-        known = [*held, (facts.device, facts.inode)]
-        for path, skipped in await asyncio.to_thread(look_for_skipped, followed.path, followed.changed_ns, known):
-            if path not in self.paths:
-                file = await self._open_at_its_place(path, skipped)
-                file.left_at = asyncio.get_running_loop().time()
-                followed.left.append(file)
-                self._tally.rotations["rename"] += 1
+    def _held_places(self, path: str) -> list[Place]:
+        """Return how far the files were read that something under this name may be a copy of."""
+        name = os.path.basename(path)
+        return [file.place for followed in self if name.startswith(followed.base_names) for file in followed.files]
 
-    def _is_current(self, facts: FileFacts) -> bool:
-        """Say whether the file is followed under another of the paths: a link to it is not another file."""
-        return any(
-            followed.current is not None and followed.current.identity == (facts.device, facts.inode)
-            for followed in self
-        )
+    async def _make_room(self) -> None:
+        """Close a file that is quiet if there are too many. Raises OSError if none is."""
+        if self.shelf.open_files < self._most_open:
+            return
+        for followed in list(self):
+            file = followed.current
+            if file is not None and not file.has_more and file not in self._grown:
+                followed.parked, followed.current = followed.mark(file), None
+                self.paths[followed.path] = self.paths.pop(followed.path)  # the next one to be closed is another one
+                await self.shelf.close(file)
+                return
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
 
     def _take(self, facts: FileFacts) -> OpenFile | None:
         for followed in self:
             for file in followed.left:
-                if file.identity == (facts.device, facts.inode):
+                if file.identity == identity_of(facts):
                     followed.left.remove(file)
                     file.left_at = None
                     return file
@@ -235,61 +313,42 @@ class FileSource:
             for file in list(followed.left):
                 if file.left_at is not None and now - file.left_at > LINGER_SECONDS and not file.has_more:
                     followed.left.remove(file)
-                    await file.file.close()
+                    self.shelf.places.append(file.place)
+                    await self.shelf.close(file)
                     if file.lag_bytes:
                         self._fleet.reject("unfinished")
-            if not followed.files and not followed.is_up and path not in self._patterns:
+                        self._tally.lost["unfinished"] += file.lag_bytes
+            if not followed.files and not followed.is_up and path not in self._patterns and followed.parked is None:
                 del self.paths[path]  # a glob's file that is gone
+                self._names = {name: known for name, known in self._names.items() if known is not followed}
 
     # -- reading -------------------------------------------------------------------------------------------------
 
     async def _read_turn(self) -> bool:
         """Read a bounded piece of every file that has grown, in turn; tell whether any has more."""
-        has_more = False
-        for followed in list(self):
-            for file in followed.files:
-                if file.has_more:
-                    try:
-                        await self._read(file)
-                    except OSError as error:
-                        self._lose(followed, error, 0)
-                    else:
-                        has_more = has_more or file.has_more
-        return has_more
+        for file, followed in list(self._grown.items()):
+            try:
+                await self._read(followed, file)
+            except OSError as error:
+                self._lose(followed, error, 0)
+                self._failed[file] = followed
+                del self._grown[file]
+            else:
+                if not file.has_more:
+                    del self._grown[file]
+        return bool(self._grown)
 
-    async def _read(self, file: OpenFile) -> None:
-        if await file.is_rewritten():
-            self._begin_anew(file)
+    async def _read(self, followed: FollowedPath, file: OpenFile) -> None:
+        if file.is_doubtful and await file.is_rewritten():
+            await self._begin_anew(followed, file)
         self._tally.read_bytes += await file.read(self._buffer, TURN_BYTES)
         self._fleet.reject("oversize", self._buffer.oversize_lines)
         self._buffer.oversize_lines = 0
 
-    # -- the start -----------------------------------------------------------------------------------------------
 
-    def _start_at_end(self, file: OpenFile) -> None:
-        """Serve the newest snapshots of a file that was there at the start, and follow it from its end."""
-        self._searches.append(WarmStart(file, self._limit_bytes))
-        self._tally.skipped_bytes += file.facts.size_bytes
-
-    async def _search(self, until: float) -> bool:
-        """Search on for snapshots, the newest blocks of all files first; tell whether there is more to search."""
-        now = asyncio.get_running_loop().time
-        searches, is_first_block = list(self._searches), True
-        while self._searches and (is_first_block or now() < until):
-            for search in list(self._searches):
-                await self._step(search)
-            is_first_block = False
-        found = [snapshot for search in searches for snapshot in search.snapshots()]
-        for snapshot in sorted(found, key=lambda snapshot: snapshot.at_ns):
-            self._fleet.fold(snapshot)
-        return bool(self._searches)
-
-    async def _step(self, search: WarmStart) -> None:
-        try:
-            if not search.is_over:
-                await search.step()
-            is_over = search.is_over
-        except OSError:
-            is_over = True
-        if is_over:
-            self._searches.remove(search)
+def _identity_under(path: str) -> Identity | None:
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino

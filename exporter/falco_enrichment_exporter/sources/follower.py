@@ -6,12 +6,12 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Final
 
-import aiofiles
-from aiofiles.threadpool.binary import AsyncFileIO
+import msgspec
 
 from falco_enrichment_exporter.core.intake import Intake
-from falco_enrichment_exporter.core.lines import LineBuffer
+from falco_enrichment_exporter.core.lines import Block, LineBuffer
 from falco_enrichment_exporter.core.rotation import FileFacts
+from falco_enrichment_exporter.sources.reading import Bytes
 
 ANCHOR_BYTES: Final = 1024  # about a line, which holds a time in nanoseconds: no two are the same
 
@@ -27,10 +27,34 @@ Place = tuple[int, Anchor]
 """An offset, and by what to know it again."""
 
 
-def anchor_of(before: bytes | memoryview) -> Anchor:
+class FileMark(msgspec.Struct, frozen=True):
+    """One file: which it is, how far it was taken in, and the fragments of a line that was split. Can be stored."""
+
+    path: bytes  # a file name may hold bytes that are no text
+    device: int
+    inode: int
+    changed_ns: int
+    place: Place
+    is_skipping: bool
+    is_current: bool
+    fragments: dict[str, bytes]
+    size_bytes: int = 0
+
+    @property
+    def facts(self) -> FileFacts:
+        """The facts of the file when it was marked."""
+        return FileFacts(self.device, self.inode, self.size_bytes, self.changed_ns)
+
+
+def anchor_of(before: bytes | bytearray | memoryview) -> Anchor:
     """Make the anchor of an offset from the bytes before it."""
     tail = before[-ANCHOR_BYTES:]
     return len(tail), blake2b(tail, digest_size=16).digest()
+
+
+def _anchor_after(block: Block) -> Anchor:
+    with memoryview(block.data) as data:
+        return anchor_of(data[max(block.start, block.end - ANCHOR_BYTES) : block.end])
 
 
 @dataclass(slots=True, eq=False)
@@ -41,14 +65,14 @@ class OpenFile:
     ``read_to_bytes`` is how far it was looked at. Between the two stands an unfinished line.
     """
 
-    file: AsyncFileIO
+    bytes: Bytes
     facts: FileFacts
     intake: Intake
     offset_bytes: int = 0
     read_to_bytes: int = 0
     is_skipping: bool = False
     anchor: Anchor = NO_ANCHOR
-    is_doubtful: bool = False  # it was written to but did not grow
+    is_doubtful: bool = False  # it was written to: perhaps not at its end
     left_at: float | None = None  # since when another file has its path, or since it last grew; monotonic seconds
 
     @property
@@ -87,10 +111,13 @@ class OpenFile:
         offset_bytes, (length, _) = place
         if offset_bytes > self.facts.size_bytes:
             return False
-        if not length:
-            return True
-        before = await asyncio.to_thread(os.pread, self.file.fileno(), length, offset_bytes - length)
-        return anchor_of(before) == place[1]
+        before, filled = bytearray(length), 0
+        while filled < length:
+            count = await self.bytes.read_at(memoryview(before)[filled:], offset_bytes - length + filled)
+            if not count:
+                return False
+            filled += count
+        return not length or anchor_of(before) == place[1]
 
     async def read(self, buffer: LineBuffer, most_bytes: int) -> int:
         """Read and take in up to ``most_bytes`` on; return the number of new bytes. Raises OSError.
@@ -98,29 +125,24 @@ class OpenFile:
         Between two awaits the offset and what was folded always belong together: that moment can be stored.
         """
         position = self.offset_bytes
-        await self.file.seek(position)
         buffer.reset(is_skipping=self.is_skipping)
         until, start, is_at_end = self.read_to_bytes + most_bytes, self.read_to_bytes, False
         while position < until:
-            with buffer.writable() as free:
-                count = await self.file.readinto(free)
+            count = await self.bytes.read_at(buffer.writable(), position)
             if not count:
                 is_at_end = True
                 break
             position += count
-            with buffer.commit(count) as block:
-                self.intake.take(block, buffer.block_lines, may_hold_oversize=buffer.may_hold_oversize)
-                if block or buffer.has_dropped:
-                    self.anchor = anchor_of(block) if not buffer.has_dropped else NO_ANCHOR
+            block = buffer.commit(count)
+            if block:
+                self.intake.take(block)
+            if block or buffer.has_dropped:
+                self.anchor = _anchor_after(block) if not buffer.has_dropped else NO_ANCHOR
             self.offset_bytes, self.is_skipping = position - buffer.tail_bytes, buffer.is_skipping
+            await asyncio.sleep(0)  # what is cached is read without waiting: let others in between
         # Bytes that a look saw and that are gone (a truncation in between) are not waited for: the next look tells.
         self.read_to_bytes = max(position, self.facts.size_bytes) if is_at_end else position
         return max(position - start, 0)
-
-
-async def open_file(path: str, facts: FileFacts, intake: Intake) -> OpenFile:
-    """Open a path for reading. Raises OSError."""
-    return OpenFile(file=await aiofiles.open(path, "rb", buffering=0), facts=facts, intake=intake)
 
 
 @dataclass(slots=True, eq=False)
@@ -134,7 +156,10 @@ class FollowedPath:
     changed_ns: int = 0  # when the file that was last there was last written to
     unreadable: Identity | None = None  # at the start: what that file held then is not new when it can be read
     current: OpenFile | None = None
+    parked: FileMark | None = None  # the current file, closed while others need its descriptor
     left: list[OpenFile] = field(default_factory=list)
+    names: tuple[str, ...] = ()  # the path and what it links to, with their real folders
+    base_names: tuple[str, ...] = ()  # what rotated names begin with
 
     @property
     def label(self) -> str:
@@ -144,12 +169,39 @@ class FollowedPath:
     @property
     def lag_bytes(self) -> int:
         """Bytes that are there and not taken in."""
-        return sum(file.lag_bytes for file in self.files)
+        parked = max(self.parked.size_bytes - self.parked.place[0], 0) if self.parked is not None else 0
+        return sum(file.lag_bytes for file in self.files) + parked
 
     @property
     def files(self) -> list[OpenFile]:
-        """All files of this path, the older ones first."""
+        """All files of this path that are held open, the older ones first."""
         return [*self.left, self.current] if self.current is not None else list(self.left)
+
+    @property
+    def known_facts(self) -> FileFacts | None:
+        """What is known of the file that is there now; None if that is none."""
+        if self.current is not None:
+            return self.current.facts
+        return self.parked.facts if self.parked is not None else None
+
+    def marks(self) -> list[FileMark]:
+        """Say how far every file was taken in."""
+        marks = [self.mark(file) for file in self.files]
+        return [*marks, self.parked] if self.parked is not None else marks
+
+    def mark(self, file: OpenFile) -> FileMark:
+        """Say how far a file was taken in."""
+        return FileMark(
+            path=os.fsencode(self.path),
+            device=file.facts.device,
+            inode=file.facts.inode,
+            changed_ns=file.facts.changed_ns,
+            place=file.place,
+            is_skipping=file.is_skipping,
+            is_current=file is self.current,
+            fragments=file.intake.unwrapper.fragments,
+            size_bytes=file.facts.size_bytes,
+        )
 
     def leave_current(self, now: float) -> None:
         """Note that the current file is no longer under the path; it is read on for a while."""
@@ -158,3 +210,9 @@ class FollowedPath:
             self.current.left_at = now
             self.left.append(self.current)
             self.current = None
+
+    def find_names(self) -> None:
+        """Look up where the path leads to, which changes only with the file."""
+        folder, name = os.path.split(self.path)
+        self.names = os.path.join(os.path.realpath(folder or "."), name), os.path.realpath(self.path)
+        self.base_names = tuple(os.path.basename(path) for path in self.names)

@@ -1,80 +1,128 @@
 """A look at the file system: which files are under the paths, and how far the held ones have grown. Blocking."""
 
+import contextlib
 import errno
+import fnmatch
 import glob
 import os
 import stat
+import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from falco_enrichment_exporter.core.rotation import FileFacts
 from falco_enrichment_exporter.sources.follower import Identity
+from falco_enrichment_exporter.sources.reading import PACKED, facts_of
 
-PACKED: Final = (".gz", ".xz", ".zst", ".bz2")
-_KINDS: Final = ((stat.S_ISDIR, errno.EISDIR), (stat.S_ISFIFO, errno.ESPIPE), (stat.S_ISSOCK, errno.ENXIO))
+_COMPRESSED: Final = (PACKED, ".xz", ".zst", ".bz2")
+_KINDS: Final = ((stat.S_ISDIR, errno.EISDIR), (stat.S_ISSOCK, errno.ENXIO))
+_SETTLED_NS: Final = 2 * 10**9  # a folder may change again within the tick of its time
 
 
 @dataclass(frozen=True, slots=True)
 class Sight:
-    """What a look has found: facts or an error for every path, and the facts of every file that is held open."""
+    """What a look has found: what is new under the paths, facts of files held open, and the pipes."""
 
-    paths: dict[str, FileFacts | OSError]
-    held: dict[Identity, FileFacts]
+    paths: dict[str, FileFacts | OSError] = field(default_factory=dict)
+    held: dict[Identity, FileFacts] = field(default_factory=dict)
+    pipes: dict[str, Identity] = field(default_factory=dict)
 
 
-def look(patterns: Iterable[str], known: Iterable[str], held: Mapping[Identity, int]) -> Sight:
-    """Look at the paths of the patterns, at those known from before, and at held files by their descriptor."""
-    paths = dict.fromkeys(path for pattern in patterns for path in _expand(pattern))
-    paths |= dict.fromkeys(known)
-    return Sight(
-        paths={path: _look_at(path) for path in paths},
-        held={identity: _facts(os.fstat(descriptor)) for identity, descriptor in held.items()},
-    )
+class Patterns:
+    """Paths and globs; what matches is listed anew only when a folder has changed."""
+
+    def __init__(self, patterns: Iterable[str]) -> None:
+        self._patterns = list(dict.fromkeys(patterns))
+        self._real = list(self._patterns)  # with folders as the kernel names them
+        self._listed: dict[str, tuple[int, list[str]]] = {}  # glob -> the time of its folder, and its matches
+
+    def __contains__(self, path: str) -> bool:
+        return path in self._patterns
+
+    def has_match(self, path: str) -> bool:
+        """Say whether a path may be one of them."""
+        return any(fnmatch.fnmatchcase(path, pattern) for pattern in self._real)
+
+    def folders(self) -> set[str]:
+        """Return the folders where a new match may appear, as far as they are known beforehand."""
+        parts = [os.path.split(pattern) for pattern in self._patterns]
+        parts = [(folder if glob.has_magic(folder) else os.path.realpath(folder), name) for folder, name in parts]
+        self._real = [os.path.join(folder, name) for folder, name in parts]
+        return {folder for folder, _ in parts if not glob.has_magic(folder)}
+
+    def expand(self) -> list[str]:
+        """Return the paths that there are, and those that are named without a glob."""
+        return [path for pattern in self._patterns for path in self._expand(pattern)]
+
+    def _expand(self, pattern: str) -> list[str]:
+        if not glob.has_magic(pattern):
+            return [pattern]
+        folder = os.path.dirname(pattern) or "."
+        changed_ns = 0 if glob.has_magic(folder) else _changed_ns(folder)
+        known_ns, paths = self._listed.get(pattern, (0, []))
+        if not changed_ns or changed_ns != known_ns:
+            matches = glob.glob(pattern, recursive=True)
+            paths = sorted(path for path in matches if not path.endswith(_COMPRESSED))
+            is_settled = changed_ns < time.time_ns() - _SETTLED_NS
+            self._listed[pattern] = (changed_ns if is_settled else 0), paths
+        return paths
+
+
+def look(paths: Mapping[str, FileFacts | None], held: Mapping[Identity, int]) -> Sight:
+    """Look at the paths, and at held files by their descriptor; what is as it was known to be is left out."""
+    sight = Sight()
+    for identity, descriptor in held.items():
+        with contextlib.suppress(OSError):  # what is wrong with it shows when it is read
+            sight.held[identity] = facts_of(os.fstat(descriptor))
+    for path, known in paths.items():
+        try:
+            found = os.stat(path)
+        except OSError as error:
+            sight.paths[path] = error
+            continue
+        if known is None or _is_news(known, found):
+            if stat.S_ISFIFO(found.st_mode):
+                sight.pipes[path] = found.st_dev, found.st_ino
+            else:
+                sight.paths[path] = facts_of(found) if stat.S_ISREG(found.st_mode) else _refusal(path, found)
+    return sight
 
 
 def siblings(path: str) -> list[tuple[str, FileFacts]]:
-    """Find the plain files in the folder of a path whose names begin with its name: it, and what it was rotated to."""
-    folder, name = os.path.split(path)
-    with os.scandir(folder or ".") as entries:
-        return [
-            (entry.path, _facts(entry.stat()))
-            for entry in entries
-            if entry.name.startswith(name) and not entry.name.endswith(PACKED) and entry.is_file()
-        ]
+    """Find the files in the folder of a path, and in that of the file it links to; sizes of packed ones as packed."""
+    folders = dict.fromkeys(os.path.dirname(name) or "." for name in (path, os.path.realpath(path)))
+    found = []
+    for folder in folders:
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                with contextlib.suppress(FileNotFoundError):
+                    found += [(entry.path, facts_of(entry.stat()))] if entry.is_file() else []
+    return found
 
 
-def look_for_skipped(path: str, since_ns: int, held: Iterable[Identity]) -> list[tuple[str, FileFacts]]:
-    """Find files that were under a path and rotated away again between two looks: siblings by name, written since.
-
-    Not before: files that were written one after the other may have the same time, which goes in steps of some ms.
-    """
-    known = set(held)
-    new = [
-        (at, facts)
-        for at, facts in siblings(path)
-        if at != path and (facts.device, facts.inode) not in known and facts.changed_ns >= since_ns
-    ]
-    return sorted(new, key=lambda item: item[1].changed_ns)
+def is_rotated_name(sibling: str, path: str) -> bool:
+    """Say whether a path may have been rotated to this name, by its beginning."""
+    names = os.path.basename(path), os.path.basename(os.path.realpath(path))
+    return os.path.basename(sibling).startswith(names)
 
 
-def _expand(pattern: str) -> list[str]:
-    if not glob.has_magic(pattern):
-        return [pattern]
-    matches = glob.glob(pattern, recursive=True)  # noqa: PTH207  patterns may be absolute
-    return sorted(path for path in matches if not path.endswith(PACKED))
+def _is_news(known: FileFacts, found: os.stat_result) -> bool:
+    return (
+        found.st_size != known.size_bytes
+        or found.st_mtime_ns != known.changed_ns
+        or found.st_ino != known.inode
+        or found.st_dev != known.device
+    )
 
 
-def _look_at(path: str) -> FileFacts | OSError:
-    try:
-        found = os.stat(path)  # noqa: PTH116  text paths throughout
-    except OSError as error:
-        return error
-    if stat.S_ISREG(found.st_mode):
-        return _facts(found)
+def _refusal(path: str, found: os.stat_result) -> OSError:
     number = next((number for is_kind, number in _KINDS if is_kind(found.st_mode)), errno.EINVAL)
-    return OSError(number, "not a regular file", path)
+    return OSError(number, "not a regular file or a pipe", path)
 
 
-def _facts(found: os.stat_result) -> FileFacts:
-    return FileFacts(device=found.st_dev, inode=found.st_ino, size_bytes=found.st_size, changed_ns=found.st_mtime_ns)
+def _changed_ns(folder: str) -> int:
+    try:
+        return os.stat(folder).st_mtime_ns
+    except OSError:
+        return 0

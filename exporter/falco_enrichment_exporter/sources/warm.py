@@ -1,10 +1,14 @@
-"""The start without history: the newest snapshots of a file, searched for from its end."""
+"""The start without history: the newest snapshots of files, searched for from their ends."""
+
+import asyncio
 
 from falco_enrichment_exporter.core.backwards import BackwardScan
+from falco_enrichment_exporter.core.fleet import Fleet
 from falco_enrichment_exporter.core.records import Snapshot
 from falco_enrichment_exporter.sources.follower import OpenFile, anchor_of
 
 BLOCK_BYTES = 1 << 20
+TURN_SECONDS = 0.2  # of searching before it is ready; the rest of a long file is searched afterwards
 
 
 class WarmStart:
@@ -31,14 +35,19 @@ class WarmStart:
     async def step(self) -> None:
         """Search the block before the last one. Raises OSError."""
         start = max(self._position - BLOCK_BYTES, 0)
-        await self._file.file.seek(start)
-        block = await self._file.file.read(self._position - start)
+        block = await self._read(start, self._position - start)
         if not self._is_placed:
             self._place(block, start)
         self._scan.take(block)
         self._position = start
         if self.is_over:
             self._scan.finish()
+
+    async def _read(self, start: int, length: int) -> bytes:
+        block, filled = bytearray(length), 0
+        while count := await self._file.bytes.read_at(memoryview(block)[filled:], start + filled):
+            filled += count
+        return bytes(block[:filled])
 
     def _place(self, block: bytes, start: int) -> None:
         newline = block.rfind(b"\n")
@@ -48,3 +57,41 @@ class WarmStart:
         elif self.size_bytes - start > self._limit_bytes:
             self._file.start_at(self.size_bytes, is_skipping=True)
             self._is_placed = True
+
+
+class WarmSearch:
+    """Search the files that were there at the start, all at once: the newest blocks of all of them first."""
+
+    def __init__(self, fleet: Fleet, limit_bytes: int) -> None:
+        self._fleet = fleet
+        self._limit_bytes = limit_bytes
+        self._searches: list[WarmStart] = []
+
+    def add(self, file: OpenFile) -> None:
+        """Serve the newest snapshots of a file that was there at the start, and follow it from its end."""
+        self._searches.append(WarmStart(file, self._limit_bytes))
+
+    async def run(self) -> bool:
+        """Search on for a while, a block of each file at least; tell whether there is more to search."""
+        now = asyncio.get_running_loop().time
+        until = now() + TURN_SECONDS
+        searches, is_first_block = list(self._searches), True
+        while self._searches and (is_first_block or now() < until):
+            for search in list(self._searches):
+                await self._step(search)
+                await asyncio.sleep(0)
+            is_first_block = False
+        found = [snapshot for search in searches for snapshot in search.snapshots()]
+        for snapshot in sorted(found, key=lambda snapshot: snapshot.at_ns):
+            self._fleet.fold(snapshot)
+        return bool(self._searches)
+
+    async def _step(self, search: WarmStart) -> None:
+        try:
+            if not search.is_over:
+                await search.step()
+            is_over = search.is_over
+        except OSError:
+            is_over = True
+        if is_over:
+            self._searches.remove(search)
