@@ -27,10 +27,10 @@ def serve(arguments: Sequence[str]) -> int:
     from falco_enrichment_exporter import settings  # noqa: PLC0415  version and --help need none of it
 
     loaded = settings.load(arguments, prog=f"{PROG} serve")
-    if not loaded.source.paths:
+    if not loaded.source.paths and not loaded.receiver.enabled:
         raise SetupError(
             "--source.paths: nothing to follow; give the file Falco writes to, such as"
-            " --source.paths=/var/log/falco/falco.json, or - for standard input"
+            " --source.paths=/var/log/falco/falco.json, or - for standard input; or --receiver.enabled=true for posts"
         )
     return _run(loaded, None)
 

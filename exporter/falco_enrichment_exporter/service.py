@@ -27,7 +27,9 @@ from falco_enrichment_exporter.sources.checkpoint import Checkpoint, State, name
 from falco_enrichment_exporter.sources.files import FileSource
 from falco_enrichment_exporter.sources.notices import Notices
 from falco_enrichment_exporter.sources.pipes import Pipes, PipeSource
+from falco_enrichment_exporter.sources.receiver import Receiver
 from falco_enrichment_exporter.web import app as web
+from falco_enrichment_exporter.web.protocol import BoundedProtocol
 from falco_enrichment_exporter.web.status import status
 
 STDIN = "-"
@@ -129,6 +131,7 @@ async def serve(settings: ServeSettings, feed: Feed | None = None) -> None:
         status=lambda now: status(fleet, list(sources), thresholds, now=now, waiting_for=sources.waiting_for()),
         waiting_for=sources.waiting_for,
         telemetry_path=settings.web.telemetry_path,
+        receiver=_receiver(settings, fleet, tally),
     )
     sockets = bind(settings.web.listen_address)
     checkpoint = sources.checkpoint = _checkpoint(settings, fleet, tally, sources)
@@ -149,7 +152,7 @@ async def serve(settings: ServeSettings, feed: Feed | None = None) -> None:
         timeout_graceful_shutdown=DRAIN_SECONDS,
         timeout_keep_alive=75,
         limit_concurrency=512,
-        http="h11",  # the one of uvicorn's two parsers that bounds a request's head
+        http=BoundedProtocol,
         h11_max_incomplete_event_size=16 * 1024,
     )
     for listener in sockets:
@@ -162,6 +165,19 @@ async def serve(settings: ServeSettings, feed: Feed | None = None) -> None:
     if checkpoint is not None:
         checkpoint.close()
     await sources.files.close()
+
+
+def _receiver(settings: ServeSettings, fleet: Fleet, tally: Tally) -> Receiver | None:
+    if not settings.receiver.enabled:
+        return None
+    return Receiver(
+        fleet=fleet,
+        tally=tally,
+        limit_bytes=settings.limits.max_body_bytes,
+        line_bytes=settings.limits.max_line_bytes,
+        per_second=settings.receiver.max_requests_per_second,
+        token_file=settings.receiver.token_file,
+    )
 
 
 def _checkpoint(settings: ServeSettings, fleet: Fleet, tally: Tally, sources: Sources) -> Checkpoint | None:

@@ -129,6 +129,18 @@ class StateSettings(_Group):
         return None if value in ("", None) else value
 
 
+class ReceiverSettings(_Group):
+    """Falco's http_output or falcosidekick's webhook, posted to /ingest."""
+
+    enabled: bool = Field(default=False, description="accept posts on /ingest")
+    token_file: Path | None = Field(
+        default=None, description="file with the bearer token that posts must carry; read anew for each"
+    )
+    max_requests_per_second: Annotated[int, Field(ge=1, le=100_000)] = Field(
+        default=500, description="posts beyond this rate are answered with 429"
+    )
+
+
 class WebSettings(_Group):
     """The HTTP side."""
 
@@ -164,6 +176,9 @@ class LimitSettings(_Group):
     max_rules: Annotated[int, Field(ge=1)] = Field(default=1_000, description="rule names with a series of their own")
     max_line_bytes: Annotated[Size, Field(ge=1024, le=1 << 30)] = Field(
         default="1MiB", validate_default=True, description="a longer line is counted and left out"
+    )
+    max_body_bytes: Annotated[Size, Field(ge=1024, le=1 << 28)] = Field(
+        default="1MiB", validate_default=True, description="a larger post to /ingest is refused"
     )
 
 
@@ -241,6 +256,7 @@ class ServeSettings(BaseSettings):
     )
     source: SourceSettings = Field(default_factory=SourceSettings)
     state: StateSettings = Field(default_factory=StateSettings)
+    receiver: ReceiverSettings = Field(default_factory=ReceiverSettings)
     web: WebSettings = Field(default_factory=WebSettings)
     native: NativeSettings = Field(default_factory=NativeSettings)
     alerts: AlertSettings = Field(default_factory=AlertSettings)

@@ -135,6 +135,14 @@ def fetch(
         return Response(answer.status, found, answer.read())
 
 
+def send(host: str, port: int, path: str, body: bytes, headers: Mapping[str, str] | None = None) -> Response:
+    """Post a body."""
+    with contextlib.closing(http.client.HTTPConnection(host, port, timeout=DEADLINE_SECONDS)) as connection:
+        connection.request("POST", path, body, dict(headers or {}))
+        answer = connection.getresponse()
+        return Response(answer.status, {name.lower(): value for name, value in answer.getheaders()}, answer.read())
+
+
 def parse(text: str) -> Samples:
     """Return every sample of a metrics page; a sample may be there once only."""
     samples: Samples = {}

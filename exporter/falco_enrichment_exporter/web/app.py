@@ -5,6 +5,7 @@ import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from falco_enrichment_exporter.exposition.families import OpenMetricsView
+from falco_enrichment_exporter.sources.receiver import Post, Receiver
 from falco_enrichment_exporter.web import formats
 
 GZIP_FROM_BYTES = 4096
@@ -47,6 +49,7 @@ class Surface:
     waiting_for: Callable[[], str | None]
     telemetry_path: str = "/metrics"
     before_scrape: Callable[[], None] = lambda: None
+    receiver: Receiver | None = None
 
 
 class SafeHeaders:
@@ -99,7 +102,26 @@ def create(surface: Surface) -> Starlette:
         Route("/-/ready", ready),
         Route("/api/v1/status", status),
     ]
+    if surface.receiver is not None:
+        routes.append(Route("/ingest", partial(_ingest, surface.receiver), methods=["POST"]))
     return Starlette(routes=routes, middleware=[Middleware(SafeHeaders)])
+
+
+async def _ingest(receiver: Receiver, request: Request) -> Response:
+    headers = request.headers
+    length = headers.get("content-length", "")
+    answer = await receiver.take(
+        Post(
+            authorization=headers.get("authorization", ""),
+            encoding=headers.get("content-encoding", "").strip().lower(),
+            length=int(length) if length.isdigit() else None,
+            waits=headers.get("expect", "").lower() == "100-continue",
+            chunks=request.stream(),
+        )
+    )
+    extra = {401: {"www-authenticate": "Bearer"}, 429: {"retry-after": "1"}}.get(answer.status)
+    body = {"status": answer.text, "accepted": answer.accepted, "rejected": answer.rejected}
+    return JSONResponse(body, status_code=answer.status, headers=extra)
 
 
 def _metrics(registry: CollectorRegistry, request: Request) -> Response:
