@@ -18,10 +18,12 @@ from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector,
 from falco_enrichment_exporter import __version__
 from falco_enrichment_exporter.core.fleet import Fleet, Limits
 from falco_enrichment_exporter.errors import SetupError
-from falco_enrichment_exporter.exposition.collector import FleetCollector
-from falco_enrichment_exporter.exposition.native import NativeCollector
+from falco_enrichment_exporter.exposition.collector import FleetCollector, HostSeries
+from falco_enrichment_exporter.exposition.hosts import HostLines, Part
+from falco_enrichment_exporter.exposition.native import NativeSeries
+from falco_enrichment_exporter.exposition.page import Page
 from falco_enrichment_exporter.exposition.rules import read_rules
-from falco_enrichment_exporter.exposition.telemetry import GuardedCollector, SourceStatus, Tally, TelemetryCollector
+from falco_enrichment_exporter.exposition.telemetry import SourceStatus, Tally, TelemetryCollector
 from falco_enrichment_exporter.settings import ServeSettings, parse_address
 from falco_enrichment_exporter.sources.checkpoint import Checkpoint, State, name_of
 from falco_enrichment_exporter.sources.files import FileSource
@@ -127,7 +129,7 @@ async def serve(settings: ServeSettings, feed: Feed | None = None) -> None:
     sources = Sources(settings, fleet, tally)
     thresholds = settings.thresholds.model_dump()
     surface = web.Surface(
-        registry=_registry(settings, fleet, tally, sources),
+        page=_page(settings, fleet, tally, sources),
         status=lambda now: status(fleet, list(sources), thresholds, now=now, waiting_for=sources.waiting_for()),
         waiting_for=sources.waiting_for,
         telemetry_path=settings.web.telemetry_path,
@@ -244,14 +246,14 @@ def _written(listener: socket.socket) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-def _registry(settings: ServeSettings, fleet: Fleet, tally: Tally, sources: Sources) -> CollectorRegistry:
-    registry = CollectorRegistry(auto_describe=False)
-    registry.register(GuardedCollector(FleetCollector(fleet, settings.thresholds.model_dump()), "fleet", tally))
+def _page(settings: ServeSettings, fleet: Fleet, tally: Tally, sources: Sources) -> Page:
+    parts: list[Part] = [HostSeries(fleet)]
     if settings.native.enabled:
-        rules = read_rules([Path(path) for path in settings.native.rules_files])
-        registry.register(GuardedCollector(NativeCollector(fleet, rules), "native", tally))
+        parts.append(NativeSeries(read_rules([Path(path) for path in settings.native.rules_files])))
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(FleetCollector(fleet, settings.thresholds.model_dump()))
     registry.register(TelemetryCollector(fleet, tally, sources, started_at=time.time()))
     ProcessCollector(registry=registry)
     PlatformCollector(registry=registry)
     GCCollector(registry=registry)
-    return registry
+    return Page(HostLines(fleet, parts, tally), registry)

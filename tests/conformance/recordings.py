@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from prometheus_client.parser import text_string_to_metric_families
-from prometheus_client.registry import Collector
 
 from falco_enrichment_exporter.core.envelope import Unwrapper
 from falco_enrichment_exporter.core.fleet import Fleet
 from falco_enrichment_exporter.core.intake import fold_lines
+from falco_enrichment_exporter.exposition.hosts import HostLines, Part
+from falco_enrichment_exporter.exposition.telemetry import Tally
 
 DATA = Path(__file__).parent.parent / "data"
 RUNS = DATA / "falco-0.44.1"
@@ -32,16 +33,16 @@ def read_lines(path: Path, count: int | None = None) -> list[bytes]:
     return path.read_bytes().splitlines()[:count]
 
 
-def samples_of(collector: Collector) -> Samples:
-    """Return what a collector exposes, without the label ``hostname``."""
-    return {
-        (sample.name, frozenset((k, v) for k, v in sample.labels.items() if k != "hostname")): (
-            family.type,
-            sample.value,
-        )
-        for family in collector.collect()
-        for sample in family.samples
-    }
+def page_of(fleet: Fleet, *parts: Part) -> str:
+    """Return the lines of all hosts."""
+    lines = HostLines(fleet, parts, Tally())
+    lines.refresh()
+    return lines.text()
+
+
+def samples_of(fleet: Fleet, part: Part) -> Samples:
+    """Return what a part of the page exposes, without the label ``hostname``."""
+    return parse(page_of(fleet, part))
 
 
 def parse(text: str) -> Samples:

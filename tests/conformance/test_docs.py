@@ -4,9 +4,9 @@ import re
 import runpy
 from pathlib import Path
 
-from falco_enrichment_exporter.exposition.collector import FleetCollector
+from falco_enrichment_exporter.exposition.collector import FleetCollector, HostSeries
 from falco_enrichment_exporter.settings import ThresholdSettings
-from recordings import RUNS, fold, read_lines
+from recordings import RUNS, fold, read_lines, samples_of
 
 DOCS = Path(__file__).parent.parent.parent / "docs"
 
@@ -22,7 +22,7 @@ def test_every_exposed_family_is_documented() -> None:
     """A series that a scrape shows is in docs/metrics.md, a per-second one by its counter."""
     documented = set(re.findall(r"`(falco_enrichment_\w+)`", (DOCS / "metrics.md").read_text()))
     fleet = fold(read_lines(RUNS / "run-b" / "alerts.jsonl"))
-    for family in FleetCollector(fleet, ThresholdSettings().model_dump()).collect():
-        for sample in family.samples:
-            counter = re.sub(r"_per_second$", "_total", sample.name)
-            assert counter in documented or sample.name == "falco_enrichment_threshold"
+    others = FleetCollector(fleet, ThresholdSettings().model_dump()).collect()
+    names = {name for name, _ in samples_of(fleet, HostSeries(fleet))} | {s.name for f in others for s in f.samples}
+    for name in names:
+        assert re.sub(r"_per_second$", "_total", name) in documented or name == "falco_enrichment_threshold"

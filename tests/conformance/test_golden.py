@@ -10,14 +10,14 @@ from typing import Any
 
 import pytest
 from prometheus_client import CollectorRegistry
-from prometheus_client.exposition import generate_latest
-from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
-from falco_enrichment_exporter.exposition.collector import FleetCollector
-from falco_enrichment_exporter.exposition.families import OpenMetricsView
-from falco_enrichment_exporter.exposition.native import NativeCollector
+from falco_enrichment_exporter.exposition.collector import FleetCollector, HostSeries
+from falco_enrichment_exporter.exposition.hosts import HostLines, Part
+from falco_enrichment_exporter.exposition.native import NativeSeries
+from falco_enrichment_exporter.exposition.page import Page
+from falco_enrichment_exporter.exposition.telemetry import Tally
 from falco_enrichment_exporter.settings import ThresholdSettings
 from recordings import DATA, RUNS, fold, read_lines, wild_lines
 
@@ -33,19 +33,20 @@ RECORDINGS: dict[str, Callable[[], list[bytes]]] = {
 }
 
 
-def _registry(name: str, *, native: bool = True) -> CollectorRegistry:
+def _page(name: str, *, native: bool = True) -> Page:
     fleet = fold(RECORDINGS[name]())
     registry = CollectorRegistry(auto_describe=False)
     registry.register(FleetCollector(fleet, ThresholdSettings().model_dump()))
+    parts: list[Part] = [HostSeries(fleet)]
     if native:
-        registry.register(NativeCollector(fleet, {}))
-    return registry
+        parts.append(NativeSeries({}))
+    return Page(HostLines(fleet, parts, Tally()), registry)
 
 
 @pytest.mark.parametrize("name", RECORDINGS)
 def test_a_scrape_is_the_golden_one(name: str) -> None:
     """Names, help, labels, values: all that a user may rely on."""
-    page, path = generate_latest(_registry(name)).decode(), GOLDEN / f"{name}.prom"
+    page, path = _page(name).text().decode(), GOLDEN / f"{name}.prom"
     if os.environ.get("GOLDEN_REWRITE"):
         path.parent.mkdir(exist_ok=True)
         path.write_text(page)
@@ -56,10 +57,8 @@ def test_a_scrape_is_the_golden_one(name: str) -> None:
 @pytest.mark.parametrize("name", RECORDINGS)
 def test_text_and_openmetrics_parse_back_to_the_same_samples(name: str) -> None:
     """Both formats say the same; no NaN, no timestamp, no sample twice."""
-    text = [s for f in parse_text(generate_latest(_registry(name)).decode()) for s in f.samples]
-    open_metrics = [
-        s for f in parse_openmetrics(generate_openmetrics(OpenMetricsView(_registry(name))).decode()) for s in f.samples
-    ]
+    text = [s for f in parse_text(_page(name).text().decode()) for s in f.samples]
+    open_metrics = [s for f in parse_openmetrics(_page(name).open_metrics().decode()) for s in f.samples]
 
     def keyed(samples: list[Any]) -> dict[Any, float]:
         return {(s.name, frozenset(s.labels.items())): s.value for s in samples}
@@ -75,7 +74,7 @@ def test_promtool_finds_nothing_in_our_own_names(name: str) -> None:
     """`promtool check metrics` is silent about falco_enrichment_*; Falco's own names are Falco's."""
     promtool = shutil.which("promtool")
     assert promtool is not None, "Debian's prometheus package is needed"
-    page = generate_latest(_registry(name, native=False))
+    page = _page(name, native=False).text()
     done = subprocess.run([promtool, "check", "metrics"], input=page, capture_output=True, check=False, timeout=30)
 
     assert (done.returncode, done.stdout + done.stderr) == (0, b"")

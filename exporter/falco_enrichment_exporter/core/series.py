@@ -118,6 +118,6 @@ SELF_SERIES: Final = {
         Series("hosts", Kind.GAUGE, (), "Hosts with state in memory."),
         Series("dropped_hosts_total", Kind.COUNTER, (), "Hosts turned away because limits.max-hosts was reached; exact up to as many again."),
         Series("limit_hits_total", Kind.COUNTER, ("limit",), "Times a limit kept something out, by limit."),
-        Series("collect_errors_total", Kind.COUNTER, ("collector",), "Scrapes in which a part of the page failed and was left out; a defect of the exporter."),
+        Series("collect_errors_total", Kind.COUNTER, ("collector",), "Times a part of the page failed and was left out; a defect of the exporter."),
     )
 }  # fmt: skip

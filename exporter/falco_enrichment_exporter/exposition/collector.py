@@ -10,13 +10,29 @@ from falco_enrichment_exporter.core.catalog import COUNTERS, PREFIX, REPORTED_GR
 from falco_enrichment_exporter.core.fleet import Fleet, Track
 from falco_enrichment_exporter.core.intervals import WINDOWS
 from falco_enrichment_exporter.exposition.families import Families, Labels
+from falco_enrichment_exporter.exposition.hosts import Sink
 
 Thresholds = Mapping[str, Mapping[str, float | None]]
 """signal -> severity -> limit; None: no such limit."""
 
 
+class HostSeries:
+    """Our own series of one host, under ``falco_enrichment_``. Unknown is absent, never 0 and never NaN."""
+
+    def __init__(self, fleet: Fleet) -> None:
+        self._fleet = fleet
+
+    def __call__(self, sink: Sink, hostname: str, tracks: dict[str, Track]) -> None:
+        """Add all samples of the host."""
+        for source, track in tracks.items():
+            key = {"hostname": hostname, "source": source}
+            _add_fields(sink, key, track)
+            _add_intervals(sink, key, track)
+            _add_snapshot(sink, key, track, self._fleet.thread_table_limit(track))
+
+
 class FleetCollector(Collector):
-    """Expose a Fleet under ``falco_enrichment_``. Unknown is absent, never 0 and never NaN."""
+    """Expose what is not of one host's snapshots: counts of alerts, and the thresholds."""
 
     def __init__(self, fleet: Fleet, thresholds: Thresholds) -> None:
         self._fleet = fleet
@@ -29,12 +45,6 @@ class FleetCollector(Collector):
     def collect(self) -> Iterator[Metric]:
         """Make all families from the state as it is now."""
         families = Families()
-        for hostname, tracks in self._fleet.hosts.items():
-            for source, track in tracks.items():
-                key = {"hostname": hostname, "source": source}
-                _add_fields(families, key, track)
-                _add_intervals(families, key, track)
-                _add_snapshot(families, key, track, self._fleet.thread_table_limit(track))
         self._add_alerts(families)
         self._add_thresholds(families)
         return iter(families)
@@ -61,19 +71,19 @@ class FleetCollector(Collector):
                     families.add(PREFIX + row.name, row.kind, row.help, labels, limit)
 
 
-def _add_fields(families: Families, key: Labels, track: Track) -> None:
+def _add_fields(sink: Sink, key: Labels, track: Track) -> None:
     for field in SERIES_FIELDS:
         value = track.life.marks.get(field.key) if field.kind is Kind.COUNTER else track.fields.get(field.key)
         if isinstance(value, int | float) and field.series is not None:
-            families.add(PREFIX + field.series, field.kind, field.help, key | dict(field.labels), value)
+            sink.add(PREFIX + field.series, field.kind, field.help, key | dict(field.labels), value)
 
 
-def _add_intervals(families: Families, key: Labels, track: Track) -> None:
+def _add_intervals(sink: Sink, key: Labels, track: Track) -> None:
     for field in COUNTERS:
         value = track.life.per_second(field.key)
         if value is not None and field.series is not None:
             name = PREFIX + per_second_name(field.series)
-            families.add(name, Kind.GAUGE, per_second_help(field.series), key | dict(field.labels), value)
+            sink.add(name, Kind.GAUGE, per_second_help(field.series), key | dict(field.labels), value)
     for window, length in WINDOWS.items():
         labels = key | {"window": window}
         values: dict[str, float | None] = {
@@ -82,14 +92,14 @@ def _add_intervals(families: Families, key: Labels, track: Track) -> None:
         values[series.IMAGE_RATIO] = track.life.missing_image_ratio(length)
         for name, (counter, _) in series.WINDOW_COUNTS.items():
             values[name] = track.life.increase(counter, length)
-        _add_known(families, labels, values)
+        _add_known(sink, labels, values)
 
 
-def _add_snapshot(families: Families, key: Labels, track: Track, table_limit: int) -> None:
+def _add_snapshot(sink: Sink, key: Labels, track: Track, table_limit: int) -> None:
     life, fields = track.life, track.fields
     threads = fields.get("falco.n_threads")
     _add_known(
-        families,
+        sink,
         key,
         {
             "snapshot_timestamp_seconds": life.at_ns / 1e9,
@@ -110,16 +120,16 @@ def _add_snapshot(families: Families, key: Labels, track: Track, table_limit: in
         "engine": str(fields.get("scap.engine_name", "")),
         "kernel_release": str(fields.get("falco.kernel_release", "")),
     }
-    _add_known(families, key | info, {"falco_info": 1})
+    _add_known(sink, key | info, {"falco_info": 1})
     for group in REPORTED_GROUPS:
-        _add_known(families, key | {"group": group.value}, {"snapshot_group_enabled": int(group in track.groups)})
+        _add_known(sink, key | {"group": group.value}, {"snapshot_group_enabled": int(group in track.groups)})
 
 
-def _add_known(families: Families, labels: Labels, values: Mapping[str, float | None]) -> None:
+def _add_known(sink: Sink, labels: Labels, values: Mapping[str, float | None]) -> None:
     for name, value in values.items():
         if value is not None:
             row = series.SNAPSHOT_SERIES[name]
-            families.add(PREFIX + name, row.kind, row.help, labels, value)
+            sink.add(PREFIX + name, row.kind, row.help, labels, value)
 
 
 def per_second_name(counter: str) -> str:

@@ -8,13 +8,11 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-from prometheus_client.core import Metric
-from prometheus_client.registry import Collector
-
 from falco_enrichment_exporter.core.catalog import BY_KEY, JSON_ONLY, PATTERNS, SYSCALL, Field, Kind, Pattern
-from falco_enrichment_exporter.core.fleet import Fleet, Track
+from falco_enrichment_exporter.core.fleet import Track
 from falco_enrichment_exporter.core.records import Number
-from falco_enrichment_exporter.exposition.families import Families, Labels
+from falco_enrichment_exporter.exposition.families import Labels
+from falco_enrichment_exporter.exposition.hosts import Sink
 
 RuleLabels = Mapping[str, Labels]
 """Sanitised rule name as snapshots print it -> the labels of Falco's endpoint (see rules.py)."""
@@ -29,36 +27,28 @@ _FILES: Final = {"falco_rules_local_yaml": "falco_rules.local.yaml"}
 _UNNAMED: Final = ("falco.host_netinfo.",)
 
 
-class NativeCollector(Collector):
-    """Expose every field of every snapshot as Falco's endpoint names it, plus the label ``hostname``.
+class NativeSeries:
+    """Every field of a host's snapshots as Falco's endpoint names it, plus the label ``hostname``.
 
     A host's snapshots of several sources repeat most numbers: the ``syscall`` one wins, the others add what it lacks.
     """
 
-    def __init__(self, fleet: Fleet, rules: RuleLabels) -> None:
-        self._fleet = fleet
+    def __init__(self, rules: RuleLabels) -> None:
         self._rules = rules
 
-    def describe(self) -> list[Metric]:
-        """Return nothing: which families there are depends on what was read."""
-        return []
-
-    def collect(self) -> Iterator[Metric]:
-        """Make all families from the state as it is now."""
-        families = Families()
-        for hostname, tracks in self._fleet.hosts.items():
-            owners: dict[str, str] = {}  # family -> the source it is taken from
-            seen: set[tuple[str, frozenset[tuple[str, str]]]] = set()
-            for source in sorted(tracks, key=lambda source: (source != SYSCALL, source)):
-                for name, kind, text, labels, value in self._samples(source, tracks[source]):
-                    if name != ENGINE_INFO and owners.setdefault(name, source) != source:
-                        continue
-                    labels["hostname"] = hostname
-                    identity = (name, frozenset(labels.items()))
-                    if identity not in seen:
-                        seen.add(identity)
-                        families.add(name, kind, text, labels, value)
-        return iter(families)
+    def __call__(self, sink: Sink, hostname: str, tracks: dict[str, Track]) -> None:
+        """Add all samples of the host."""
+        owners: dict[str, str] = {}  # family -> the source it is taken from
+        seen: set[tuple[str, frozenset[tuple[str, str]]]] = set()
+        for source in sorted(tracks, key=lambda source: (source != SYSCALL, source)):
+            for name, kind, text, labels, value in self._samples(source, tracks[source]):
+                if name != ENGINE_INFO and owners.setdefault(name, source) != source:
+                    continue
+                labels["hostname"] = hostname
+                identity = (name, frozenset(labels.items()))
+                if identity not in seen:
+                    seen.add(identity)
+                    sink.add(name, kind, text, labels, value)
 
     def _samples(self, source: str, track: Track) -> Iterator[Sample]:
         yield (

@@ -118,28 +118,6 @@ class TelemetryCollector(Collector):
         return iter(families)
 
 
-class GuardedCollector(Collector):
-    """Keep one failing collector from failing the whole scrape, which prometheus_client does not guard."""
-
-    def __init__(self, inner: Collector, name: str, tally: Tally) -> None:
-        self._inner = inner
-        self._name = name
-        self._tally = tally
-
-    def describe(self) -> list[Metric]:
-        """Return nothing, as the collectors inside do."""
-        return []
-
-    def collect(self) -> list[Metric]:
-        """Return the inner collector's families, or none at all if it raises."""
-        try:
-            return list(self._inner.collect())
-        except Exception:  # noqa: BLE001  the one guarded exception: the scrape must go on
-            self._tally.collect_errors[self._name] += 1
-            _log.exception("a part of the metrics page failed", extra={"collector": self._name})
-            return []
-
-
 def _add(families: Families, name: str, value: float, labels: dict[str, str] | None = None) -> None:
     row = series.SELF_SERIES[name]
     families.add(PREFIX + series.SELF_PREFIX + name, row.kind, row.help, labels or {}, value)

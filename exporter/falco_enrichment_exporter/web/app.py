@@ -1,5 +1,6 @@
 """HTTP: /metrics, health, status. Starlette routes over state that others keep."""
 
+import asyncio
 import gzip
 import re
 import time
@@ -10,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
@@ -19,7 +19,7 @@ from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, R
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from falco_enrichment_exporter.exposition.families import OpenMetricsView
+from falco_enrichment_exporter.exposition.page import Page
 from falco_enrichment_exporter.sources.receiver import Post, Receiver
 from falco_enrichment_exporter.web import formats
 
@@ -44,7 +44,7 @@ class Surface:
     ``before_scrape`` is called, on the loop's thread, before the metrics are looked at.
     """
 
-    registry: CollectorRegistry
+    page: Page
     status: Callable[[float], dict[str, Any]]
     waiting_for: Callable[[], str | None]
     telemetry_path: str = "/metrics"
@@ -73,12 +73,9 @@ def create(surface: Surface) -> Starlette:
     """Build the application."""
     page = _environment().get_template("status.html")
 
-    def metrics(request: Request) -> Response:
-        return _metrics(surface.registry, request)
-
-    async def metrics_route(request: Request) -> Response:
+    async def metrics(request: Request) -> Response:
         surface.before_scrape()
-        return metrics(request)  # on the loop's thread, so that a scrape sees all of a snapshot or none of it
+        return await _metrics(surface.page, request)
 
     async def healthy(_: Request) -> Response:
         return PlainTextResponse("Healthy.\n")
@@ -97,7 +94,7 @@ def create(surface: Surface) -> Starlette:
 
     routes = [
         Route("/", index),
-        Route(surface.telemetry_path, metrics_route),
+        Route(surface.telemetry_path, metrics),
         Route("/-/healthy", healthy),
         Route("/-/ready", ready),
         Route("/api/v1/status", status),
@@ -124,13 +121,14 @@ async def _ingest(receiver: Receiver, request: Request) -> Response:
     return JSONResponse(body, status_code=answer.status, headers=extra)
 
 
-def _metrics(registry: CollectorRegistry, request: Request) -> Response:
-    encode, content_type = choose_encoder(_known_formats(request.headers.get("accept", "")))
+async def _metrics(page: Page, request: Request) -> Response:
+    """Make the page on the loop's thread, so that a scrape sees all of a snapshot or none of it; pack it in another."""
+    _, content_type = choose_encoder(_known_formats(request.headers.get("accept", "")))
     is_open_metrics = content_type.startswith("application/openmetrics-text")
-    body = encode(OpenMetricsView(registry) if is_open_metrics else registry)
+    body = page.open_metrics() if is_open_metrics else page.text()
     headers = {"vary": "Accept, Accept-Encoding"}
     if len(body) >= GZIP_FROM_BYTES and _accepts_gzip(request.headers.get("accept-encoding", "")):
-        body, headers["content-encoding"] = gzip.compress(body, compresslevel=1), "gzip"
+        body, headers["content-encoding"] = await asyncio.to_thread(gzip.compress, body, 1), "gzip"
     # Not as media_type: starlette would add a charset of its own to a text type.
     return Response(body, headers=headers | {"content-type": content_type})
 

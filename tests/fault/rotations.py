@@ -1,0 +1,321 @@
+"""Rotation by rename, by symlink and with whole directories: cases R, S, D and A of the catalogue."""
+
+import os
+import subprocess
+
+from fault.world import GAP, SETTLED, Steps, World, case
+
+
+@case("R1")
+def a_renamed_file_is_read_to_its_end_and_the_new_one_from_its_start(world: World) -> Steps:
+    """Logrotate with `create`: rename, make, go on."""
+    world.log.touch()
+    yield SETTLED
+    world.write("old", 50)
+    yield GAP
+    world.log.rename(world.beside(".1"))
+    world.log.touch()
+    yield GAP
+    world.write("new", 30)
+    yield GAP
+    world.write("new", 20)
+
+
+@case("R1")
+def a_path_that_is_absent_for_a_while_loses_nothing(world: World) -> Steps:
+    """Falco makes its file only when it writes next."""
+    world.log.touch()
+    yield SETTLED
+    world.write("old", 50)
+    yield SETTLED
+    world.write("old", 5)
+    world.log.rename(world.beside(".1"))
+    yield GAP
+    yield GAP
+    world.write("new", 30)
+
+
+@case("R2")
+def a_late_writer_to_a_renamed_file_is_heard(world: World) -> Steps:
+    """Falco keeps its file open after the rotation until it gets a signal."""
+    world.log.touch()
+    falco = world.open()
+    yield SETTLED
+    world.write("old", 10, to=falco)
+    yield GAP
+    world.log.rename(world.beside(".1"))
+    world.log.touch()
+    yield GAP
+    world.write("late", 20, to=falco)
+    yield GAP
+    world.write("new", 5)
+    world.write("later", 2, to=falco)
+
+
+@case("R2")
+def a_writer_that_is_late_by_two_rotations_is_heard(world: World) -> Steps:
+    """Three files of one path are written to in turn."""
+    world.log.touch()
+    first = world.open()
+    yield SETTLED
+    world.rotate()
+    second = world.open()
+    world.write("first", 3, to=first)
+    yield GAP
+    world.write("second", 4, to=second)
+    world.rotate()
+    world.log.touch()
+    yield GAP
+    for writer, rule in ((first, "first"), (second, "second")):
+        world.write(rule, 5, to=writer)
+    world.write("third", 6)
+    yield GAP
+    world.write("first", 7, to=first)
+
+
+@case("R3")
+def two_rotations_lose_nothing_that_is_on_disk(world: World) -> Steps:
+    """The file in between was under the path only for a moment."""
+    world.log.touch()
+    yield SETTLED
+    world.write("first", 10)
+    yield SETTLED
+    world.write("first", 5)
+    yield GAP
+    world.rotate()
+    world.write("second", 10)
+    yield GAP
+    world.rotate()
+    world.write("third", 10)
+
+
+@case("R4")
+def a_rotation_storm_is_exact_for_all_that_is_still_there(world: World) -> Steps:
+    """Six generations, of which four stay; who watches has them all, who slept has the last four."""
+    world.log.touch()
+    yield SETTLED
+    for generation in range(6):
+        rule = f"generation {generation}"
+        world.write(rule, 100)
+        world.rotate(keep=4)
+        if generation < 2 and not world.is_watched:
+            world.perished[rule] += 100
+        yield GAP
+    world.write("last", 10)
+
+
+@case("R5")
+def a_backlog_and_a_rotation_are_taken_up_where_they_were_left(world: World) -> Steps:
+    """Counted, written, rotated, written: the classic night of a restart."""
+    world.log.touch()
+    yield SETTLED
+    world.write("old", 100)
+    yield SETTLED
+    world.write("backlog", 100)
+    yield GAP
+    world.rotate()
+    yield GAP
+    world.write("new", 50)
+
+
+@case("R6")
+def a_rotated_file_that_is_compressed_is_read_on_once(world: World) -> Steps:
+    """What was not read before gzip is read in the .gz, from where the plain file was left."""
+    world.log.touch()
+    yield SETTLED
+    world.write("old", 40)
+    yield SETTLED
+    world.write("old", 15)
+    yield GAP
+    world.rotate()
+    world.write("new", 10)
+    yield GAP
+    subprocess.run(["gzip", str(world.beside(".1"))], check=True)
+    yield GAP
+    world.write("new", 10)
+
+
+@case("R6", pattern="falco*")
+def a_compressed_file_within_a_glob_is_not_counted_again(world: World) -> Steps:
+    """The pattern matches the .gz too; all of it was counted before."""
+    world.log.touch()
+    yield SETTLED
+    world.write("old", 40)
+    yield SETTLED
+    world.rotate()
+    yield GAP
+    subprocess.run(["gzip", str(world.beside(".1"))], check=True)
+    world.write("new", 10)
+
+
+@case("R7", pattern="falco*")
+def a_rotated_name_that_matches_the_glob_is_no_new_file(world: World) -> Steps:
+    """The same file goes on under its other name."""
+    world.log.touch()
+    yield SETTLED
+    world.write("old", 25)
+    yield SETTLED
+    world.write("old", 25)
+    yield GAP
+    world.rotate()
+    yield GAP
+    world.write("new", 20)
+    world.write("late", 5, to=world.beside(".1"))
+
+
+@case("R7", pattern="falco*")
+def a_copy_that_matches_the_glob_is_no_new_file(world: World) -> Steps:
+    """Copytruncate leaves a copy of lines that were counted already."""
+    world.log.touch()
+    yield SETTLED
+    world.write("old", 25)
+    yield SETTLED
+    world.copy()
+    yield GAP
+    world.truncate()
+    yield GAP
+    world.write("new", 20)
+
+
+@case("S1")
+def a_symlink_swap_finishes_the_old_target_and_starts_the_new_one(world: World) -> Steps:
+    """The kubelet points the link at the next file."""
+    first, second, swap = (world.folder / name for name in ("0.log", "1.log", "swap"))
+    first.touch()
+    world.log.symlink_to(first)
+    yield SETTLED
+    world.write("first", 10, to=first)
+    yield SETTLED
+    world.write("first", 5, to=first)
+    yield GAP
+    world.write("second", 10, to=second)
+    swap.symlink_to(second)
+    swap.rename(world.log)
+    yield GAP
+    world.write("second", 5, to=second)
+
+
+@case("S2")
+def a_rotation_behind_a_symlink_loses_nothing(world: World) -> Steps:
+    """The link stays as it is; its target, in another folder, is renamed and made anew."""
+    pod = world.folder / "pod"
+    pod.mkdir()
+    target = pod / "0.log"
+    target.touch()
+    world.log.symlink_to(target)
+    yield SETTLED
+    world.write("first", 10, to=target)
+    yield SETTLED
+    world.write("first", 3, to=target)
+    yield GAP
+    target.rename(pod / "0.log.20261123-045611")
+    yield GAP
+    world.write("second", 10, to=target)
+
+
+@case("S3")
+def a_dangling_symlink_is_followed_once_it_leads_somewhere(world: World) -> Steps:
+    """A link to nothing is a file that is not there yet."""
+    target = world.folder / "target"
+    world.log.symlink_to(target)
+    yield GAP
+    world.write("first", 7, to=target)
+    yield GAP
+    world.write("first", 3, to=target)
+
+
+@case("S3")
+def a_symlink_loop_is_waited_for(world: World) -> Steps:
+    """ELOOP is the state of a path, not the end of anything."""
+    other = world.folder / "other"
+    other.symlink_to(world.log)
+    world.log.symlink_to(other)
+    yield GAP
+    world.log.unlink()
+    yield GAP
+    world.write("first", 7)
+
+
+@case("D1")
+def a_folder_that_is_renamed_and_made_anew_loses_nothing(world: World) -> Steps:
+    """The path counts, not the folder that once was behind it."""
+    world.log.touch()
+    yield SETTLED
+    world.write("old", 10)
+    yield SETTLED
+    world.folder.rename(world.folder.with_name(world.folder.name + ".moved"))
+    yield GAP
+    world.folder.mkdir()
+    yield GAP
+    world.write("new", 10)
+    yield GAP
+    world.write("new", 5)
+
+
+@case("D1", pattern="deep/er/falco.log")
+def a_folder_of_the_path_that_comes_late_or_anew_is_looked_into(world: World) -> Steps:
+    """No folder is there at the start; then it comes, goes with its parent, and comes again."""
+    deep = world.folder / "deep" / "er"
+    yield GAP
+    deep.mkdir(parents=True)
+    yield GAP
+    world.write("first", 10, to=deep / "falco.log")
+    yield SETTLED
+    deep.parent.rename(world.folder / "away")
+    deep.mkdir(parents=True)
+    world.write("second", 5, to=deep / "falco.log")
+    yield GAP
+    world.write("second", 5, to=deep / "falco.log")
+
+
+@case("D2")
+def a_folder_in_place_of_the_file_is_waited_out(world: World) -> Steps:
+    """EISDIR until it is a file."""
+    world.log.mkdir()
+    yield GAP
+    world.log.rmdir()
+    yield GAP
+    world.write("first", 4)
+
+
+@case("D2")
+def a_device_in_place_of_the_file_is_waited_out(world: World) -> Steps:
+    """A link to /dev/null is not read, and what comes after it is."""
+    world.log.symlink_to(os.devnull)
+    yield GAP
+    world.log.unlink()
+    world.write("first", 4)
+
+
+@case("A1")
+def a_file_that_is_born_with_content_is_read_from_its_start(world: World) -> Steps:
+    """It appears in one moment, by a rename, with lines in it."""
+    yield GAP
+    world.write("first", 20, to=world.folder / "made-elsewhere")
+    (world.folder / "made-elsewhere").rename(world.log)
+    yield GAP
+    world.write("first", 5)
+
+
+@case("A1", pattern="*/falco*.log")
+def files_of_a_glob_that_are_born_late_are_read_from_their_start(world: World) -> Steps:
+    """The folder is new, too."""
+    yield GAP
+    (world.folder / "a").mkdir()
+    world.write("first", 7, to=world.folder / "a" / "falco-1.log")
+    yield GAP
+    world.write("second", 5, to=world.folder / "a" / "falco-2.log")
+    yield GAP
+    world.write("first", 2, to=world.folder / "a" / "falco-1.log")
+
+
+@case("A2")
+def alerts_from_before_the_first_start_are_not_counted(world: World) -> Steps:
+    """Only growth counts."""
+    world.write("before", 30)
+    del world.expected["before"]
+    yield GAP
+    world.write("after", 5)
+    yield GAP
+    world.rotate()
+    world.write("after", 5)

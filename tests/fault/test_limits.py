@@ -1,0 +1,195 @@
+"""Many files, few descriptors, few watches, and writers that do not share: cases N and L7 of the catalogue."""
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from e2e.harness import Exporter, eventually, polls
+from fault.conftest import Follow
+from fault.driver import RESIDENT_BYTES, Watch, counts, descriptors, rejections, resident_bytes, rules, scrape
+from fault.world import World
+
+pytestmark = pytest.mark.e2e
+
+MOST_IDLE_CORE = 0.1
+FEW_DESCRIPTORS = ("sh", "-c", 'ulimit -n 64; exec "$@"', "sh")
+# A user name space has limits of its own, so nobody else is harmed.
+_LIMITED = 'echo 0 >/proc/sys/user/{}; exec "$@"'
+
+
+def _without(limit: str) -> tuple[str, ...]:
+    return ("unshare", "--user", "--map-root-user", "sh", "-c", _LIMITED.format(limit), "sh")
+
+
+def _cpu_seconds(exporter: Exporter) -> float:
+    fields = Path(f"/proc/{exporter.process.pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def _files(world: World, count: int) -> list[Path]:
+    return [world.folder / f"falco-{number:04}.log" for number in range(count)]
+
+
+@pytest.mark.parametrize("is_notified", [True, False], ids=["inotify", "polling"])
+def test_a_thousand_files_are_served_at_little_cost(follow: Follow, world: World, *, is_notified: bool) -> None:
+    """N1: exact, in little memory, with the CPU at rest when nothing happens."""
+    watch, files = Watch(), _files(world, 1000)
+    for file in files[:500]:
+        file.touch()
+    options = ["--source.poll-interval=1s"]
+    exporter = follow(world.folder / "falco-*.log", is_notified=is_notified, options=options)
+    for file in files:
+        world.write("first", 1, to=file)
+    counts(exporter, world, watch)
+    for file in files:
+        world.write("second", 2, to=file)
+    counts(exporter, world, watch)
+
+    before, since = _cpu_seconds(exporter), time.monotonic()
+    for _ in polls(2, every=2):
+        pass
+    assert _cpu_seconds(exporter) - before < MOST_IDLE_CORE * (time.monotonic() - since)
+    assert resident_bytes(exporter) < RESIDENT_BYTES
+    assert sum("inotify" in path for path in descriptors(exporter)) == is_notified
+
+
+@pytest.mark.parametrize("is_notified", [True, False], ids=["inotify", "polling"])
+def test_more_files_than_descriptors_are_served_in_turn(follow: Follow, world: World, *, is_notified: bool) -> None:
+    """N2: two hundred files and 64 descriptors; nothing from before the start is counted, all later lines are."""
+    watch, files = Watch(), _files(world, 200)
+    for file in files:
+        world.write("before", 1, to=file)
+    world.expected.clear()
+    pattern = world.folder / "falco-*.log"
+    exporter = follow(pattern, is_notified=is_notified, prefix=FEW_DESCRIPTORS)
+    for rule in ("first", "second"):
+        for file in files:
+            world.write(rule, 2, to=file)
+        counts(exporter, world, watch, within=20)
+    assert len(descriptors(exporter)) <= 64
+    exporter.process.kill()
+    exporter.process.wait()
+
+    for file in files:
+        world.write("down", 2, to=file)
+    exporter = follow(pattern, is_notified=is_notified, prefix=FEW_DESCRIPTORS)
+    counts(exporter, world, watch, within=20)
+    for file in files[::2]:
+        file.rename(file.with_suffix(".log.1"))
+        world.write("new", 2, to=file)
+    counts(exporter, world, watch, within=20)
+
+
+@pytest.mark.parametrize("limit", ["max_inotify_instances", "max_inotify_watches"])
+def test_without_inotify_there_is_polling(follow: Follow, world: World, limit: str) -> None:
+    """N3: the kernel refuses; it is told once in the log and by a series, and every line is counted."""
+    watch = Watch()
+    exporter = follow(world.log, is_notified=True, prefix=_without(limit))
+    world.write("first", 5)
+    counts(exporter, world, watch)
+    world.rotate()
+    world.write("second", 5)
+    counts(exporter, world, watch)
+
+    assert exporter.total("exporter_inotify_up") == 0
+    assert len([row for row in exporter.stderr.splitlines() if "inotify" in row]) == 1
+
+
+@pytest.mark.parametrize("is_notified", [True, False])
+def test_a_series_tells_whether_the_kernel_tells(follow: Follow, world: World, *, is_notified: bool) -> None:
+    """inotify_up is 1 with inotify, and 0 when it is switched off."""
+    assert follow(world.log, is_notified=is_notified).total("exporter_inotify_up") == is_notified
+
+
+@pytest.fixture
+def slow_net(follow: Follow, world: World) -> Iterator[Exporter]:
+    """Start an exporter that looks by itself only every minute."""
+    paths = [world.log, world.folder / "*" / "falco*.log"]
+    yield follow(*paths, is_notified=True, options=["--source.poll-interval=60s"])
+
+
+def test_what_the_kernel_tells_is_counted_long_before_the_next_look(slow_net: Exporter, world: World) -> None:
+    """N4, the other way round: growth, rotations, truncation and new folders need no poll."""
+    watch = Watch()
+    world.write("growth", 3)
+    counts(slow_net, world, watch, within=2)
+    world.write("rotated", 3)
+    world.rotate()
+    world.write("new", 3)
+    counts(slow_net, world, watch, within=2)
+    world.write("late", 3, to=world.beside(".1"))
+    counts(slow_net, world, watch, within=2)
+    world.copy()
+    world.truncate()
+    world.write("after", 3)
+    counts(slow_net, world, watch, within=2)
+    (world.folder / "made").mkdir()
+    world.write("in a new folder", 3, to=world.folder / "made" / "falco-1.log")
+    counts(slow_net, world, watch, within=2)
+    world.write("in a new folder", 3, to=world.folder / "made" / "falco-1.log")
+    counts(slow_net, world, watch, within=2)
+
+
+def test_a_queue_of_events_that_runs_over_loses_nothing(slow_net: Exporter, world: World) -> None:
+    """N3: after more events than the kernel keeps everything is looked at anew."""
+    watch = Watch()
+    world.write("before", 3)
+    counts(slow_net, world, watch, within=2)
+    most = int(Path("/proc/sys/fs/inotify/max_queued_events").read_text())
+    slow_net.process.send_signal(signal.SIGSTOP)
+    for number in range(most):
+        os.close(os.open(world.folder / f"x{number % 2}", os.O_CREAT | os.O_WRONLY))
+        (world.folder / f"x{number % 2}").unlink()
+    world.write("old", 3)
+    world.rotate()
+    world.write("new", 3)
+    slow_net.process.send_signal(signal.SIGCONT)
+    counts(slow_net, world, watch, within=5)
+
+
+def test_what_the_kernel_does_not_tell_is_found_by_looking(follow: Follow, world: World) -> None:
+    """N4: a write through a name in another folder makes no event in this one, as on a network file system."""
+    watch = Watch()
+    other = world.folder.with_name("elsewhere")
+    other.mkdir()
+    (other / "same.log").hardlink_to(world.log)
+    exporter = follow(world.log, is_notified=True, options=["--source.poll-interval=500ms"])
+    for rule in ("first", "second"):
+        world.write(rule, 3, to=other / "same.log")
+        counts(exporter, world, watch, within=3)
+
+
+@pytest.mark.parametrize("is_notified", [True, False], ids=["inotify", "polling"])
+def test_a_flood_in_one_file_does_not_hold_up_the_others(follow: Follow, world: World, *, is_notified: bool) -> None:
+    """N5: two hundred MB are there at once; the few lines of quiet files are counted before them."""
+    flood, quiet = World("flood", world.folder), _files(world, 20)
+    made = world.folder / "made-elsewhere"
+    made.write_bytes(flood.make("flood", 300_000))
+    exporter = follow(world.folder / "falco*.log", is_notified=is_notified)
+    made.rename(world.log)
+    eventually(lambda: rules(scrape(exporter)), bool)
+    for file in quiet:
+        world.write("quiet", 2, to=file)
+    seen = eventually(lambda: rules(scrape(exporter)), lambda seen: not world.difference(seen))
+    assert seen["flood: flood"] < 300_000
+    assert resident_bytes(exporter) < RESIDENT_BYTES
+    counts(exporter, flood, within=20)
+
+
+def test_a_file_without_a_newline_costs_no_memory(follow: Follow, world: World) -> None:
+    """L7: 256 MiB of one line are left out, counted once, and the next line is exact."""
+    exporter = follow(world.log)
+    with world.log.open("ab", buffering=0) as falco:
+        for _ in range(256):
+            falco.write(b"x" * (1 << 20))
+        world.expected["after"] = 0
+        eventually(lambda: rejections(scrape(exporter)), lambda seen: seen == {"oversize": 1})
+        falco.write(b"\n")
+    world.write("after", 3)
+    counts(exporter, world)
+    assert rejections(scrape(exporter)) == {"oversize": 1}
+    assert resident_bytes(exporter) < RESIDENT_BYTES
