@@ -64,7 +64,7 @@ class Sources:
         self.stdin = PipeSource(STDIN, 0, fleet=fleet, tally=tally, limit_bytes=limit) if has_stdin else None
 
     def __iter__(self) -> Iterator[SourceStatus]:
-        yield from self.files
+        yield from self.files.paths
         yield from self.pipes
         if self.stdin is not None:
             yield self.stdin
@@ -189,7 +189,7 @@ def _checkpoint(settings: ServeSettings, fleet: Fleet, tally: Tally, sources: So
     patterns = sorted(settings.source.paths)
 
     def state() -> State:
-        files, places = sources.files.marks(), list(sources.files.shelf.places)
+        files, places = sources.files.paths.marks(), list(sources.files.shelf.places)
         return State(files=files, fleet=fleet.dump(), tally=tally.dump(), places=places)
 
     def revision() -> object:

@@ -8,16 +8,17 @@ import asyncio
 import errno
 import logging
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from falco_enrichment_exporter.core.fleet import Fleet
 from falco_enrichment_exporter.core.lines import LineBuffer
 from falco_enrichment_exporter.core.rotation import Change, FileFacts, compare
 from falco_enrichment_exporter.exposition.telemetry import Tally
-from falco_enrichment_exporter.sources.follower import FileMark, FollowedPath, Identity, OpenFile, Place
+from falco_enrichment_exporter.sources.follower import FileMark, FollowedPath, Identity, OpenFile, Place, identity_of
 from falco_enrichment_exporter.sources.looking import Patterns, Sight, look
 from falco_enrichment_exporter.sources.notices import News, Notices
-from falco_enrichment_exporter.sources.shelf import Shelf, identity_of
+from falco_enrichment_exporter.sources.paths import FollowedPaths
+from falco_enrichment_exporter.sources.shelf import Shelf
 from falco_enrichment_exporter.sources.warm import WarmSearch
 
 READ_BYTES = 1 << 20
@@ -47,38 +48,28 @@ class FileSource:
         most_open: int = 1 << 16,
         on_pipes: Callable[[Mapping[str, Identity]], None] = lambda _: None,
     ) -> None:
-        self.paths: dict[str, FollowedPath] = {}
         self.caught_up = asyncio.Event()
         self.shelf = Shelf(fleet, limit_bytes)
+        self.paths = FollowedPaths(self.shelf, most_open)
         self._patterns = Patterns(patterns)
         self._fleet = fleet
         self._tally = tally
         self._poll_seconds = poll_seconds
         self._notices = notices or Notices(is_enabled=False)
-        self._most_open = most_open
         self._on_pipes = on_pipes
         self._buffer = LineBuffer(limit_bytes, min(limit_bytes, READ_BYTES))
         self._warm = WarmSearch(fleet, limit_bytes)
-        self._names: dict[str, FollowedPath] = {}  # by what the kernel calls their files
         self._grown: dict[OpenFile, FollowedPath] = {}  # files that have more
         self._failed: dict[OpenFile, FollowedPath] = {}  # those that could not be read, until the next look
         self._is_starting = True
         self._is_resumed = False
-
-    def __iter__(self) -> Iterator[FollowedPath]:
-        return iter(self.paths.values())
-
-    def marks(self) -> list[FileMark]:
-        """Say how far every file was taken in."""
-        return [mark for followed in self for mark in followed.marks()]
 
     async def resume(self, marks: list[FileMark], places: Iterable[Place]) -> None:
         """Open the files of a checkpoint where they are now, and go on where they were left. Before ``run``."""
         self._is_resumed = True
         self.shelf.places.extend(places)
         for mark in marks:
-            path = os.fsdecode(mark.path)
-            followed = self.paths.setdefault(path, FollowedPath(path))
+            followed = self.paths[os.fsdecode(mark.path)]
             followed.has_had_file, followed.changed_ns = True, mark.changed_ns
             try:
                 await self._resume_file(followed, mark)
@@ -87,7 +78,7 @@ class FileSource:
 
     async def _resume_file(self, followed: FollowedPath, mark: FileMark) -> None:
         """Find the file of a mark; what is gone with everything that was not read of it is counted as lost."""
-        await self._make_room()
+        await self.paths.make_room(self._grown)
         file = await self.shelf.open_marked(followed.path, mark)
         unread = max(mark.size_bytes - mark.place[0], 0)
         if file is not None:
@@ -123,7 +114,7 @@ class FileSource:
     async def close(self) -> None:
         """Close every file."""
         self._notices.close()
-        for followed in self:
+        for followed in self.paths:
             for file in followed.files:
                 await self.shelf.close(file)
 
@@ -135,18 +126,18 @@ class FileSource:
             return True
         files: dict[OpenFile, FollowedPath] = {}
         for path in news.written:
-            followed = self._names.get(path)
+            followed = self.paths.named(path)
             if followed is not None:
                 files |= dict.fromkeys(followed.files, followed)
             elif self._concerns(path):  # a rotated file, which is known by its inode only
-                files |= {file: other for other in self for file in other.left}
+                files |= self.paths.left_files()
         if files:
             await self._look_at(files)
         return False
 
     def _concerns(self, path: str) -> bool:
         """Say whether something under this name may be a followed file, or have been one."""
-        return self._patterns.has_match(path) or any(path.startswith(name) for name in self._names)
+        return self._patterns.has_match(path) or self.paths.has_base_of(path)
 
     async def _look_at(self, files: Mapping[OpenFile, FollowedPath]) -> None:
         held = {file.identity: file.bytes.descriptor for file in files}
@@ -160,13 +151,12 @@ class FileSource:
         now = asyncio.get_running_loop().time()
         self._grown |= self._failed
         self._failed.clear()
-        left = {file: followed for followed in self for file in followed.left}
-        if left:
+        if left := self.paths.left_files():
             await self._look_at(left)
-        known = {followed.path: followed.known_facts for followed in self}
+        known = {followed.path: followed.known_facts for followed in self.paths}
         sight = await asyncio.to_thread(self._look, known)
         for path, found in sight.paths.items():
-            followed = self.paths.setdefault(path, FollowedPath(path))
+            followed = self.paths[path]
             if isinstance(found, OSError):
                 self._lose(followed, found, now)
             else:
@@ -174,8 +164,7 @@ class FileSource:
         await self._fill(sight)
         await self._close_left(now)
         self._on_pipes(sight.pipes)
-        folders = {os.path.dirname(name) for name in self._names}
-        self._notices.watch(self._patterns.folders() | folders)
+        self._notices.watch(self._patterns.folders() | self.paths.folders())
         self._tally.is_notified = self._notices.is_up
 
     def _look(self, known: dict[str, FileFacts | None]) -> Sight:
@@ -223,7 +212,7 @@ class FileSource:
 
     async def _fill(self, sight: Sight) -> None:
         """Give every path that has a file its file: one that is held already (a rename within a glob), or a new one."""
-        current = {identity_of(facts) for followed in self if (facts := followed.known_facts) is not None}
+        current = self.paths.current_identities()
         for path, found in sight.paths.items():
             if isinstance(found, OSError):
                 continue
@@ -231,7 +220,9 @@ class FileSource:
             try:
                 # A link to a file that is followed under another of the paths is not another file.
                 if followed.known_facts is None and identity_of(found) not in current:
-                    self._place(followed, self._take(found) or await self._open(followed))
+                    file = self.paths.take_left(found) or await self._open(followed)
+                    self.paths.place(followed, file)
+                    self._note_growth(followed, file)
                     current.add(identity_of(found))
                 followed.is_up, followed.has_failed = True, False
             except OSError as error:
@@ -239,16 +230,10 @@ class FileSource:
                 if self._is_starting:
                     followed.unreadable = identity_of(found)
 
-    def _place(self, followed: FollowedPath, file: OpenFile) -> None:
-        followed.current = file
-        followed.find_names()
-        self._names |= dict.fromkeys(followed.names, followed)
-        self._note_growth(followed, file)
-
     async def _open(self, followed: FollowedPath) -> OpenFile:
-        await self._make_room()
+        await self.paths.make_room(self._grown)
         is_resumed = not self._is_starting or self._is_resumed
-        file = await self.shelf.open(followed.path, self._held_places(followed.path) if is_resumed else ())
+        file = await self.shelf.open(followed.path, self.paths.places(followed.path) if is_resumed else ())
         if followed.has_had_file:
             self._tally.rotations["rename"] += 1
             await self._open_skipped(followed, followed.changed_ns, file.identity)
@@ -260,10 +245,9 @@ class FileSource:
 
     async def _open_skipped(self, followed: FollowedPath, since_ns: int, new: Identity | None = None) -> list[OpenFile]:
         """Open what came and went under the path since the last look, or was copied from there."""
-        known = [file.identity for other in self for file in other.files]
-        known += [new] if new is not None else []
+        known = self.paths.identities() | ({new} if new is not None else set())
         try:
-            files = await self.shelf.open_skipped(followed.path, since_ns, known, self._held_places(followed.path))
+            files = await self.shelf.open_skipped(followed.path, since_ns, known, self.paths.places(followed.path))
         except OSError as error:  # the folder is gone
             _log.warning("rotated files cannot be found", extra={"path": followed.label, "error": error.strerror})
             files = []
@@ -272,33 +256,6 @@ class FileSource:
             followed.left.append(file)
             self._note_growth(followed, file)
         return files
-
-    def _held_places(self, path: str) -> list[Place]:
-        """Return how far the files were read that something under this name may be a copy of."""
-        name = os.path.basename(path)
-        return [file.place for followed in self if name.startswith(followed.base_names) for file in followed.files]
-
-    async def _make_room(self) -> None:
-        """Close a file that is quiet if there are too many. Raises OSError if none is."""
-        if self.shelf.open_files < self._most_open:
-            return
-        for followed in list(self):
-            file = followed.current
-            if file is not None and not file.has_more and file not in self._grown:
-                followed.parked, followed.current = followed.mark(file), None
-                self.paths[followed.path] = self.paths.pop(followed.path)  # the next one to be closed is another one
-                await self.shelf.close(file)
-                return
-        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
-
-    def _take(self, facts: FileFacts) -> OpenFile | None:
-        for followed in self:
-            for file in followed.left:
-                if file.identity == identity_of(facts):
-                    followed.left.remove(file)
-                    file.left_at = None
-                    return file
-        return None
 
     def _lose(self, followed: FollowedPath, error: OSError, now: float) -> None:
         if followed.is_up or not followed.has_failed:
@@ -309,7 +266,7 @@ class FileSource:
             followed.leave_current(now)
 
     async def _close_left(self, now: float) -> None:
-        for path, followed in list(self.paths.items()):
+        for followed in self.paths:
             for file in list(followed.left):
                 if file.left_at is not None and now - file.left_at > LINGER_SECONDS and not file.has_more:
                     followed.left.remove(file)
@@ -318,9 +275,8 @@ class FileSource:
                     if file.lag_bytes:
                         self._fleet.reject("unfinished")
                         self._tally.lost["unfinished"] += file.lag_bytes
-            if not followed.files and not followed.is_up and path not in self._patterns and followed.parked is None:
-                del self.paths[path]  # a glob's file that is gone
-                self._names = {name: known for name, known in self._names.items() if known is not followed}
+            if not followed.marks() and not followed.is_up and followed.path not in self._patterns:
+                self.paths.remove(followed)  # a glob's file that is gone
 
     # -- reading -------------------------------------------------------------------------------------------------
 
@@ -331,8 +287,11 @@ class FileSource:
                 await self._read(followed, file)
             except OSError as error:
                 self._lose(followed, error, 0)
-                self._failed[file] = followed
                 del self._grown[file]
+                if error.errno == errno.ESTALE and file is followed.current:  # of a network file system
+                    await self.paths.park(followed, is_stale=True)
+                else:
+                    self._failed[file] = followed
             else:
                 if not file.has_more:
                     del self._grown[file]

@@ -46,6 +46,11 @@ class FileMark(msgspec.Struct, frozen=True):
         return FileFacts(self.device, self.inode, self.size_bytes, self.changed_ns)
 
 
+def identity_of(facts: FileFacts) -> Identity:
+    """Return what tells the file of these facts from any other one."""
+    return facts.device, facts.inode
+
+
 def anchor_of(before: bytes | bytearray | memoryview) -> Anchor:
     """Make the anchor of an offset from the bytes before it."""
     tail = before[-ANCHOR_BYTES:]
@@ -78,7 +83,7 @@ class OpenFile:
     @property
     def identity(self) -> Identity:
         """Return what tells this file from any other one."""
-        return self.facts.device, self.facts.inode
+        return identity_of(self.facts)
 
     @property
     def lag_bytes(self) -> int:

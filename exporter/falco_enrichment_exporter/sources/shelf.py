@@ -12,7 +12,6 @@ from collections.abc import Iterable
 
 from falco_enrichment_exporter.core.fleet import Fleet
 from falco_enrichment_exporter.core.intake import Intake
-from falco_enrichment_exporter.core.rotation import FileFacts
 from falco_enrichment_exporter.sources.follower import NO_ANCHOR, FileMark, Identity, OpenFile, Place
 from falco_enrichment_exporter.sources.looking import is_rotated_name, siblings
 from falco_enrichment_exporter.sources.reading import PACKED, PackedBytes, open_bytes
@@ -106,8 +105,3 @@ class Shelf:
         except OSError as error:
             _log.warning("rotated file cannot be read", extra={"path": name, "error": error.strerror or str(error)})
             return None
-
-
-def identity_of(facts: FileFacts) -> Identity:
-    """Return what tells the file of these facts from any other one."""
-    return facts.device, facts.inode

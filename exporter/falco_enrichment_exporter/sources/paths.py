@@ -1,0 +1,108 @@
+"""The followed paths, and which files are open for them: bookkeeping of what files.py finds out."""
+
+import errno
+import os
+from collections.abc import Iterable, Iterator
+
+from msgspec.structs import replace
+
+from falco_enrichment_exporter.core.rotation import FileFacts
+from falco_enrichment_exporter.sources.follower import FileMark, FollowedPath, Identity, OpenFile, Place, identity_of
+from falco_enrichment_exporter.sources.shelf import Shelf
+
+
+class FollowedPaths:
+    """Every path that is or was followed. No more than ``most_open`` files are held open, if some of them are quiet."""
+
+    def __init__(self, shelf: Shelf, most_open: int) -> None:
+        self._shelf = shelf
+        self._most_open = most_open
+        self._paths: dict[str, FollowedPath] = {}
+        self._names: dict[str, FollowedPath] = {}  # by what the kernel calls their files
+
+    def __iter__(self) -> Iterator[FollowedPath]:
+        return iter(list(self._paths.values()))
+
+    def __getitem__(self, path: str) -> FollowedPath:
+        """Return a path; it is followed from now on."""
+        return self._paths.setdefault(path, FollowedPath(path))
+
+    def remove(self, followed: FollowedPath) -> None:
+        """Forget a path."""
+        del self._paths[followed.path]
+        self._names = {name: known for name, known in self._names.items() if known is not followed}
+
+    def marks(self) -> list[FileMark]:
+        """Say how far every file was taken in."""
+        return [mark for followed in self._paths.values() for mark in followed.marks()]
+
+    def named(self, name: str) -> FollowedPath | None:
+        """Return the path whose file the kernel calls so."""
+        return self._names.get(name)
+
+    def has_base_of(self, name: str) -> bool:
+        """Say whether a file of this name may once have been under one of the paths."""
+        return any(name.startswith(known) for known in self._names)
+
+    def folders(self) -> set[str]:
+        """Return the folders where the files are."""
+        return {os.path.dirname(name) for name in self._names}
+
+    def identities(self) -> set[Identity]:
+        """Return all files that are held open."""
+        return {file.identity for followed in self._paths.values() for file in followed.files}
+
+    def current_identities(self) -> set[Identity]:
+        """Return the files that are under the paths."""
+        known = (followed.known_facts for followed in self._paths.values())
+        return {identity_of(facts) for facts in known if facts is not None}
+
+    def left_files(self) -> dict[OpenFile, FollowedPath]:
+        """Return the files that are no longer under their paths."""
+        return {file: followed for followed in self._paths.values() for file in followed.left}
+
+    def places(self, path: str) -> list[Place]:
+        """Return how far the files were read that something under this name may be a copy of."""
+        name = os.path.basename(path)
+        return [
+            file.place
+            for followed in self._paths.values()
+            if name.startswith(followed.base_names)
+            for file in followed.files
+        ]
+
+    def place(self, followed: FollowedPath, file: OpenFile) -> None:
+        """Make a file the one that is under a path now."""
+        followed.current = file
+        followed.find_names()
+        self._names |= dict.fromkeys(followed.names, followed)
+
+    def take_left(self, facts: FileFacts) -> OpenFile | None:
+        """Take a file back that is under a path again, or under another one."""
+        for followed in self._paths.values():
+            for file in followed.left:
+                if file.identity == identity_of(facts):
+                    followed.left.remove(file)
+                    file.left_at = None
+                    return file
+        return None
+
+    async def make_room(self, busy: Iterable[OpenFile]) -> None:
+        """Close a file that is quiet if there are too many. Raises OSError if none is."""
+        if self._shelf.open_files < self._most_open:
+            return
+        for followed in self:
+            file = followed.current
+            if file is not None and not file.has_more and file not in busy:
+                await self.park(followed)
+                self._paths[followed.path] = self._paths.pop(followed.path)  # so the next time it is another's turn
+                return
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    async def park(self, followed: FollowedPath, *, is_stale: bool = False) -> None:
+        """Close the current file; it is opened again once it has changed, or at the next look if it is stale."""
+        file = followed.current
+        if file is not None:
+            mark = followed.mark(file)
+            followed.parked, followed.current = replace(mark, changed_ns=0) if is_stale else mark, None
+            await self._shelf.close(file)
