@@ -1,6 +1,7 @@
 """Run the benchmarks: `make bench`, `make bench ARGS='--only idle'`, `python -m benchmarks --help`. No network."""
 
 import argparse
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -45,6 +46,7 @@ def main() -> int:
     """Run what was asked for; 1 if a program had a wrong result."""
     options = arguments()
     allow_many_files()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that what was started is ended
     print(machine(), flush=True)
     if peers.MTAIL is None:
         print("mtail is not installed (Debian's package mtail): its rows and ratios are left out")

@@ -35,8 +35,8 @@ class Run:
 
 
 def run(command: Sequence[str]) -> Run:
-    """Run a command to its end. Its peak is looked up in /proc, as ru_maxrss would begin with our own memory."""
-    begin, peak_kib = time.monotonic(), 0
+    """Run a command to its end."""
+    begin = time.monotonic()
     with tempfile.TemporaryFile("w+") as output:
         process = subprocess.Popen(
             command,
@@ -45,18 +45,28 @@ def run(command: Sequence[str]) -> Run:
             stderr=subprocess.DEVNULL,
             env=os.environ | {"LC_ALL": "C"},
         )
-        ended = status = 0
-        while not ended:
-            time.sleep(0.01)
-            with contextlib.suppress(StopIteration):  # a process that has ended has no memory
-                peak_kib = proc_number(process.pid, "status", "VmHWM")
-            ended, status, usage = os.wait4(process.pid, os.WNOHANG)
-        process.returncode = os.waitstatus_to_exitcode(status)
+        try:
+            usage, peak_kib = _wait(process)
+        finally:
+            process.kill()  # does nothing if it has ended
         if process.returncode != 0:
             raise BenchmarkError(f"{' '.join(command)} has ended with exit code {process.returncode}")
         output.seek(0)
         cpu_seconds = usage.ru_utime + usage.ru_stime
         return Run(cpu_seconds, time.monotonic() - begin, peak_kib / 1024, output.read())
+
+
+def _wait(process: subprocess.Popen[bytes]) -> tuple[resource.struct_rusage, int]:
+    """Wait for its end; what it took, and its peak in KiB: from /proc, as ru_maxrss would begin with our own memory."""
+    peak_kib = 0
+    while True:
+        time.sleep(0.01)
+        with contextlib.suppress(StopIteration):  # a process that has ended has no memory
+            peak_kib = proc_number(process.pid, "status", "VmHWM")
+        ended, status, usage = os.wait4(process.pid, os.WNOHANG)
+        if ended:
+            process.returncode = os.waitstatus_to_exitcode(status)
+            return usage, peak_kib
 
 
 def proc_number(pid: int, file: str, name: str) -> int:

@@ -1,5 +1,6 @@
 """Run many cases through one exporter, with gaps and kills between their steps."""
 
+import contextlib
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -12,7 +13,7 @@ from fault.world import CATALOGUE, GAP, SETTLED, Case, Kills, Steps, Wait, World
 
 POLL_SECONDS = 0.05
 NET_SECONDS = 1.0  # between two looks where the kernel tells of changes: so it is the kernel that is tested
-SETTLE_SECONDS = 6.0
+SETTLE_SECONDS = 5.0
 RESIDENT_BYTES = 80 << 20
 PREFIX = "falco_enrichment_"
 
@@ -54,8 +55,11 @@ def resident_bytes(exporter: Exporter) -> int:
 
 def descriptors(exporter: Exporter) -> list[str]:
     """Return what the process holds open."""
-    folder = Path(f"/proc/{exporter.process.pid}/fd")
-    return [os.readlink(link) for link in folder.iterdir()]  # noqa: PTH115  may be no path
+    held = []
+    for link in Path(f"/proc/{exporter.process.pid}/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):  # closed meanwhile
+            held.append(os.readlink(link))  # noqa: PTH115  may be no path
+    return held
 
 
 @dataclass
@@ -159,7 +163,8 @@ class Run:
                 play.step()
         if is_sleeping:
             self._launch()
-        self._pause()
+        if any(play.needs is GAP for play in playing):
+            self._pause()
         if self._kills is Kills.AFTER_EACH_STEP:
             self._kill()
             self._launch()

@@ -18,6 +18,8 @@ pytestmark = pytest.mark.e2e
 
 Damage = Callable[[Path], object]
 
+KEPT_BYTES = 8000  # for a few dozen offsets of files that were, to know a copy of them
+
 
 def _kill(exporter: Exporter) -> None:
     exporter.process.kill()
@@ -69,7 +71,9 @@ def _flip(path: Path) -> None:
         pytest.param(_cut, id="cut-in-the-middle"),
         pytest.param(_flip, id="one-bit-flipped"),
         pytest.param(lambda path: path.write_bytes(path.read_bytes() * 2), id="written-twice"),
-        pytest.param(lambda path: path.write_bytes(b"falco-enrichment-exporter checkpoint 99 0\n{}"), id="of-the-future"),
+        pytest.param(
+            lambda path: path.write_bytes(b"falco-enrichment-exporter checkpoint 99 0\n{}"), id="of-the-future"
+        ),
         pytest.param(lambda path: path.write_bytes(b"\xff" * 5000), id="binary"),
         pytest.param(_replace_by_folder, id="a-folder"),
         pytest.param(_forbid, id="not-readable"),
@@ -204,10 +208,11 @@ def test_the_checkpoint_does_not_grow_with_the_files_that_were(follow: Follow, w
             file.unlink()
 
     def size() -> int:
+        world.write("after", 1)  # so that there is something to store
         scrape(exporter)
         return _checkpoint(tmp_path).stat().st_size
 
-    eventually(size, lambda now: now < at_first + 2000, within=20)
+    eventually(size, lambda now: now < at_first + KEPT_BYTES, within=20)
 
 
 def test_checkpoints_that_nobody_has_used_for_a_month_are_removed(follow: Follow, world: World, tmp_path: Path) -> None:

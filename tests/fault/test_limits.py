@@ -3,7 +3,6 @@
 import os
 import signal
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -106,10 +105,10 @@ def test_a_series_tells_whether_the_kernel_tells(follow: Follow, world: World, *
 
 
 @pytest.fixture
-def slow_net(follow: Follow, world: World) -> Iterator[Exporter]:
+def slow_net(follow: Follow, world: World) -> Exporter:
     """Start an exporter that looks by itself only every minute."""
     paths = [world.log, world.folder / "*" / "falco*.log"]
-    yield follow(*paths, is_notified=True, options=["--source.poll-interval=60s"])
+    return follow(*paths, is_notified=True, options=["--source.poll-interval=60s"])
 
 
 def test_what_the_kernel_tells_is_counted_long_before_the_next_look(slow_net: Exporter, world: World) -> None:
@@ -123,7 +122,7 @@ def test_what_the_kernel_tells_is_counted_long_before_the_next_look(slow_net: Ex
     counts(slow_net, world, watch, within=2)
     world.write("late", 3, to=world.beside(".1"))
     counts(slow_net, world, watch, within=2)
-    world.copy()
+    world.copy(world.beside(".2"))
     world.truncate()
     world.write("after", 3)
     counts(slow_net, world, watch, within=2)

@@ -86,6 +86,17 @@ def test_a_backlog_of_a_deleted_file_is_no_loss_for_who_holds_it(follow: Follow,
     assert lost(exporter) == {}
 
 
+@pytest.mark.parametrize("count", [20, 45], ids=["same-size", "larger"])
+def test_a_rewritten_file_that_had_been_read_is_no_loss(follow: Follow, world: World, count: int) -> None:
+    """T3, T4: all that stood in it before was counted; what is new in it was not lost."""
+    exporter = follow(world.log)
+    world.write("old", 20)
+    counts(exporter, world)
+    world.log.write_bytes(world.make("new", count))
+    counts(exporter, world)
+    assert lost(exporter) == {}
+
+
 def _replace_by_new(world: World) -> None:
     world.rotate()
     world.write("new", 2)

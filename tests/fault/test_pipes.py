@@ -172,4 +172,4 @@ def test_the_end_of_stdin_is_not_the_end(start: Start, world: World) -> None:
     exporter.process.stdin.close()
     eventually(lambda: exporter.total("exporter_source_up", path="-"), lambda up: up == 0)
     counts(exporter, world)
-    always(lambda: exporter.process.poll(), lambda code: code is None)
+    always(exporter.process.poll, lambda code: code is None)

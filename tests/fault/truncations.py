@@ -1,5 +1,7 @@
 """Truncation in all its forms: cases T of the catalogue."""
 
+# ruff: noqa: D401  a case says what happens, as a test does
+
 import os
 
 from fault.world import GAP, SETTLED, Steps, World, case
@@ -86,6 +88,20 @@ def copytruncate_with_a_backlog_to_a_dated_name_loses_nothing_of_the_copy(world:
     world.truncate()
     yield GAP
     world.write("after", 8)
+
+
+@case("T2")
+def copytruncate_of_a_file_that_was_never_read_loses_nothing_of_the_copy(world: World) -> Steps:
+    """Nothing is known of the file but that it was empty, so nothing tells a truncation but the copy."""
+    world.log.touch()
+    yield SETTLED
+    for generation in (2, 1):
+        world.write(f"copied {generation}", 10 + generation)
+        world.copy(world.beside(f".{generation}"))
+        world.truncate()
+    world.write("after", 5)
+    yield GAP
+    world.write("after", 3)
 
 
 @case("T2")

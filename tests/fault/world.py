@@ -123,7 +123,8 @@ class World:
     def lost_bytes(self, seen: Mapping[str, float]) -> float:
         """Return how much of what was written is not counted."""
         own = self._own(seen)
-        return sum((self.expected[rule] - own.get(rule, 0)) * self.sizes[rule] for rule in self.perished)
+        missing = {rule: max(count - own.get(rule, 0), 0) for rule, count in self.expected.items()}
+        return sum(count * self.sizes[rule] for rule, count in missing.items())
 
     def _own(self, seen: Mapping[str, float]) -> dict[str, float]:
         return {rule.partition(": ")[2]: got for rule, got in seen.items() if rule.startswith(f"{self.name}: ")}

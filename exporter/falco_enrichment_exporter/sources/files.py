@@ -15,9 +15,10 @@ from falco_enrichment_exporter.core.lines import LineBuffer
 from falco_enrichment_exporter.core.rotation import Change, FileFacts, compare
 from falco_enrichment_exporter.exposition.telemetry import Tally
 from falco_enrichment_exporter.sources.follower import FileMark, FollowedPath, Identity, OpenFile, Place, identity_of
-from falco_enrichment_exporter.sources.looking import Patterns, Sight, look
+from falco_enrichment_exporter.sources.looking import Folders, Patterns, Sight, look
 from falco_enrichment_exporter.sources.notices import News, Notices
 from falco_enrichment_exporter.sources.paths import FollowedPaths
+from falco_enrichment_exporter.sources.reading import PACKED
 from falco_enrichment_exporter.sources.shelf import Shelf
 from falco_enrichment_exporter.sources.warm import WarmSearch
 
@@ -61,6 +62,8 @@ class FileSource:
         self._warm = WarmSearch(fleet, limit_bytes)
         self._grown: dict[OpenFile, FollowedPath] = {}  # files that have more
         self._failed: dict[OpenFile, FollowedPath] = {}  # those that could not be read, until the next look
+        self._folders = Folders()
+        self._old: set[Identity] = set()  # files that were rotated before a start without history
         self._is_starting = True
         self._is_resumed = False
 
@@ -70,7 +73,8 @@ class FileSource:
         self.shelf.places.extend(places)
         for mark in marks:
             followed = self.paths[os.fsdecode(mark.path)]
-            followed.has_had_file, followed.changed_ns = True, mark.changed_ns
+            followed.has_had_file = True
+            followed.changed_ns = followed.seen_ns = mark.changed_ns
             try:
                 await self._resume_file(followed, mark)
             except OSError as error:
@@ -79,7 +83,7 @@ class FileSource:
     async def _resume_file(self, followed: FollowedPath, mark: FileMark) -> None:
         """Find the file of a mark; what is gone with everything that was not read of it is counted as lost."""
         await self.paths.make_room(self._grown)
-        file = await self.shelf.open_marked(followed.path, mark)
+        file = await self.shelf.open_marked(followed, mark)
         unread = max(mark.size_bytes - mark.place[0], 0)
         if file is not None:
             file.left_at = asyncio.get_running_loop().time()
@@ -161,6 +165,7 @@ class FileSource:
                 self._lose(followed, found, now)
             else:
                 await self._meet(followed, found, now)
+        await self._find_rotated()
         await self._fill(sight)
         await self._close_left(now)
         self._on_pipes(sight.pipes)
@@ -189,8 +194,9 @@ class FileSource:
     async def _update(self, followed: FollowedPath, file: OpenFile, facts: FileFacts) -> None:
         if file.left_at is not None and facts.size_bytes > file.facts.size_bytes:
             file.left_at = asyncio.get_running_loop().time()
-        is_truncated = compare(file.facts, file.read_to_bytes, facts) is Change.TRUNCATED
-        if is_truncated:
+        if not file.is_doubtful:
+            file.sound_bytes = file.facts.size_bytes
+        if compare(file.facts, file.read_to_bytes, facts) is Change.TRUNCATED:
             await self._begin_anew(followed, file)
         file.is_doubtful = file.is_doubtful or facts.changed_ns != file.facts.changed_ns
         file.facts = facts
@@ -203,8 +209,9 @@ class FileSource:
     async def _begin_anew(self, followed: FollowedPath, file: OpenFile) -> None:
         """Read a file that was truncated or rewritten from its start, and what was not read of it from a copy."""
         self.shelf.places.append(file.place)
-        copies = await self._open_skipped(followed, file.facts.changed_ns)
-        unread = max(file.facts.size_bytes - file.offset_bytes, 0)
+        found = await asyncio.to_thread(Folders().list_changed, followed.folders())
+        copies = await self._open_rotated(followed, found)
+        unread = max(file.sound_bytes - file.offset_bytes, 0)
         if not any(copy.offset_bytes == file.offset_bytes for copy in copies):
             self._tally.lost["truncated"] += unread
         self._tally.rotations["truncate"] += 1
@@ -233,24 +240,42 @@ class FileSource:
     async def _open(self, followed: FollowedPath) -> OpenFile:
         await self.paths.make_room(self._grown)
         is_resumed = not self._is_starting or self._is_resumed
-        file = await self.shelf.open(followed.path, self.paths.places(followed.path) if is_resumed else ())
+        file = await self.shelf.open(followed.path, self.paths.files_beside(followed) if is_resumed else ())
         if followed.has_had_file:
             self._tally.rotations["rename"] += 1
-            await self._open_skipped(followed, followed.changed_ns, file.identity)
         elif (self._is_starting and not self._is_resumed) or followed.unreadable == file.identity:
             self._tally.skipped_bytes += file.facts.size_bytes
             self._warm.add(file)
         followed.has_had_file = True
         return file
 
-    async def _open_skipped(self, followed: FollowedPath, since_ns: int, new: Identity | None = None) -> list[OpenFile]:
-        """Open what came and went under the path since the last look, or was copied from there."""
-        known = self.paths.identities() | ({new} if new is not None else set())
-        try:
-            files = await self.shelf.open_skipped(followed.path, since_ns, known, self.paths.places(followed.path))
-        except OSError as error:  # the folder is gone
-            _log.warning("rotated files cannot be found", extra={"path": followed.label, "error": error.strerror})
-            files = []
+    async def _find_rotated(self) -> None:
+        """Open files that came and went under a path between two looks, or were copied from there."""
+        found = await asyncio.to_thread(self._folders.list_changed, self.paths.folders())
+        if self._is_starting and not self._is_resumed:
+            self._old = {identity_of(facts) for _, facts in found}
+        elif found:
+            for followed in self.paths:
+                await self._open_rotated(followed, found)
+        for followed in self.paths:
+            facts = followed.known_facts
+            followed.seen_ns = facts.changed_ns if facts is not None else followed.changed_ns
+
+    async def _open_rotated(self, followed: FollowedPath, found: list[tuple[str, FileFacts]]) -> list[OpenFile]:
+        """Open files that were rotated from a path or copied from it since the last look, the oldest first.
+
+        Not before: files that were written one after the other may have the same time, which goes in steps of some ms.
+        """
+        known, names = self.paths.identities() | self._old, {name for name, _ in found}
+        new = [
+            (facts.changed_ns, name)
+            for name, facts in found
+            if facts.changed_ns >= followed.seen_ns and identity_of(facts) not in known
+            if followed.is_rotated(name) and self.paths.named(name) is None and not self._patterns.has_match(name)
+            if not (name.endswith(PACKED) and name.removesuffix(PACKED) in names)  # it is being packed
+        ]
+        beside = self.paths.files_beside(followed)
+        files = await self.shelf.open_rotated(followed, [name for _, name in sorted(new)], beside)
         for file in files:
             file.left_at = asyncio.get_running_loop().time()
             followed.left.append(file)
@@ -298,8 +323,15 @@ class FileSource:
         return bool(self._grown)
 
     async def _read(self, followed: FollowedPath, file: OpenFile) -> None:
+        if file is followed.current and any(left.has_more for left in followed.left):
+            return  # the older lines first
         if file.is_doubtful and await file.is_rewritten():
             await self._begin_anew(followed, file)
+        if file.may_be_copy:
+            await self._look_at(self.paths.files_beside(followed))
+            await self.shelf.pass_known(file, self.paths.files_beside(followed).keys() - {file})
+        if not file.read_to_bytes:
+            followed.hand_on_fragments(file)
         self._tally.read_bytes += await file.read(self._buffer, TURN_BYTES)
         self._fleet.reject("oversize", self._buffer.oversize_lines)
         self._buffer.oversize_lines = 0

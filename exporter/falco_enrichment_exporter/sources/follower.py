@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Final
@@ -13,7 +14,10 @@ from falco_enrichment_exporter.core.lines import Block, LineBuffer
 from falco_enrichment_exporter.core.rotation import FileFacts
 from falco_enrichment_exporter.sources.reading import Bytes
 
+END_BYTES: Final = 8192
 ANCHOR_BYTES: Final = 1024  # about a line, which holds a time in nanoseconds: no two are the same
+
+_GENERATION: Final = re.compile(r"[-._]\d[-._:+\dTZ]*\.")
 
 Identity = tuple[int, int]
 """(device, inode)."""
@@ -77,6 +81,8 @@ class OpenFile:
     read_to_bytes: int = 0
     is_skipping: bool = False
     anchor: Anchor = NO_ANCHOR
+    may_be_copy: bool = True  # in the making; of a file that is known
+    sound_bytes: int = 0  # how long it was before it became doubtful
     is_doubtful: bool = False  # it was written to: perhaps not at its end
     left_at: float | None = None  # since when another file has its path, or since it last grew; monotonic seconds
 
@@ -106,6 +112,13 @@ class OpenFile:
         """How far this file was taken in, and by what to know the place again."""
         return self.offset_bytes, self.anchor
 
+    async def end_place(self) -> Place | None:
+        """Return the place behind the last newline; None if there is none near the end. Raises OSError."""
+        start = max(self.facts.size_bytes - END_BYTES, 0)
+        tail = await self.bytes_at(start, self.facts.size_bytes - start)
+        newline = tail.rfind(b"\n") + 1
+        return (start + newline, anchor_of(tail[:newline])) if newline >= min(ANCHOR_BYTES, start + 1) else None
+
     async def is_rewritten(self) -> bool:
         """Say whether other bytes stand before the offset than were read there. Raises OSError."""
         self.is_doubtful = False
@@ -116,13 +129,14 @@ class OpenFile:
         offset_bytes, (length, _) = place
         if offset_bytes > self.facts.size_bytes:
             return False
-        before, filled = bytearray(length), 0
-        while filled < length:
-            count = await self.bytes.read_at(memoryview(before)[filled:], offset_bytes - length + filled)
-            if not count:
-                return False
+        return not length or anchor_of(await self.bytes_at(offset_bytes - length, length)) == place[1]
+
+    async def bytes_at(self, start: int, length: int) -> bytearray:
+        """Read so many bytes, fewer at the end of the file."""
+        data, filled = bytearray(length), 0
+        while filled < length and (count := await self.bytes.read_at(memoryview(data)[filled:], start + filled)):
             filled += count
-        return not length or anchor_of(before) == place[1]
+        return data[:filled]
 
     async def read(self, buffer: LineBuffer, most_bytes: int) -> int:
         """Read and take in up to ``most_bytes`` on; return the number of new bytes. Raises OSError.
@@ -163,8 +177,8 @@ class FollowedPath:
     current: OpenFile | None = None
     parked: FileMark | None = None  # the current file, closed while others need its descriptor
     left: list[OpenFile] = field(default_factory=list)
+    seen_ns: int = 0  # the same, as of the last look at everything
     names: tuple[str, ...] = ()  # the path and what it links to, with their real folders
-    base_names: tuple[str, ...] = ()  # what rotated names begin with
 
     @property
     def label(self) -> str:
@@ -216,8 +230,28 @@ class FollowedPath:
             self.left.append(self.current)
             self.current = None
 
+    def folders(self) -> set[str]:
+        """Return the real folders of the path and of what it links to."""
+        return {os.path.dirname(name) for name in self.names}
+
+    def hand_on_fragments(self, file: OpenFile) -> None:
+        """Let a line that was split before a rotation be completed behind it: the runtime splits across files."""
+        for left in self.left:
+            if left is not file and left.intake.unwrapper.is_joining:
+                file.intake.unwrapper.fragments = left.intake.unwrapper.fragments
+                left.intake.unwrapper.fragments = {}
+
     def find_names(self) -> None:
         """Look up where the path leads to, which changes only with the file."""
         folder, name = os.path.split(self.path)
         self.names = os.path.join(os.path.realpath(folder or "."), name), os.path.realpath(self.path)
-        self.base_names = tuple(os.path.basename(path) for path in self.names)
+
+    def is_rotated(self, name: str) -> bool:
+        """Say whether a real path may be one that the file was rotated to: log.1, log-20261123, or log-20261123.ext."""
+        return any(name != known and _is_rotated(name, known) for known in self.names)
+
+
+def _is_rotated(name: str, path: str) -> bool:
+    stem, extension = os.path.splitext(path)
+    is_inside = name.startswith(stem) and extension in name[len(stem) :]
+    return name.startswith(path) or (is_inside and _GENERATION.match(name, len(stem)) is not None)

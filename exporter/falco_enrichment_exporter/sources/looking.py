@@ -89,22 +89,33 @@ def look(paths: Mapping[str, FileFacts | None], held: Mapping[Identity, int]) ->
     return sight
 
 
-def siblings(path: str) -> list[tuple[str, FileFacts]]:
-    """Find the files in the folder of a path, and in that of the file it links to; sizes of packed ones as packed."""
-    folders = dict.fromkeys(os.path.dirname(name) or "." for name in (path, os.path.realpath(path)))
+def list_files(folder: str) -> list[tuple[str, FileFacts]]:
+    """Return all files in a folder; sizes of packed ones as packed. Raises OSError."""
     found = []
-    for folder in folders:
-        with os.scandir(folder) as entries:
-            for entry in entries:
-                with contextlib.suppress(FileNotFoundError):
-                    found += [(entry.path, facts_of(entry.stat()))] if entry.is_file() else []
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            with contextlib.suppress(FileNotFoundError):
+                found += [(entry.path, facts_of(entry.stat()))] if entry.is_file() else []
     return found
 
 
-def is_rotated_name(sibling: str, path: str) -> bool:
-    """Say whether a path may have been rotated to this name, by its beginning."""
-    names = os.path.basename(path), os.path.basename(os.path.realpath(path))
-    return os.path.basename(sibling).startswith(names)
+class Folders:
+    """The files of folders that have changed since they were last asked for."""
+
+    def __init__(self) -> None:
+        self._seen: dict[str, int] = {}
+
+    def list_changed(self, folders: Iterable[str]) -> list[tuple[str, FileFacts]]:
+        """Return all files of the folders where something was made, renamed or removed."""
+        seen, found = {}, []
+        for folder in folders:
+            changed_ns = _changed_ns(folder)
+            if self._seen.get(folder) != changed_ns:
+                with contextlib.suppress(OSError):
+                    found += list_files(folder)
+            seen[folder] = changed_ns if changed_ns < time.time_ns() - _SETTLED_NS else -1
+        self._seen = seen
+        return found
 
 
 def _is_news(known: FileFacts, found: os.stat_result) -> bool:

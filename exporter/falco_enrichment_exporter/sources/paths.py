@@ -2,13 +2,17 @@
 
 import errno
 import os
+import time
 from collections.abc import Iterable, Iterator
+from typing import Final
 
 from msgspec.structs import replace
 
 from falco_enrichment_exporter.core.rotation import FileFacts
-from falco_enrichment_exporter.sources.follower import FileMark, FollowedPath, Identity, OpenFile, Place, identity_of
+from falco_enrichment_exporter.sources.follower import FileMark, FollowedPath, Identity, OpenFile, identity_of
 from falco_enrichment_exporter.sources.shelf import Shelf
+
+_CLOCK_TICK_NS: Final = 10**7  # the times of files go in steps
 
 
 class FollowedPaths:
@@ -25,7 +29,17 @@ class FollowedPaths:
 
     def __getitem__(self, path: str) -> FollowedPath:
         """Return a path; it is followed from now on."""
-        return self._paths.setdefault(path, FollowedPath(path))
+        followed = self._paths.get(path)
+        if followed is None:
+            begun_ns = time.time_ns() - _CLOCK_TICK_NS
+            followed = self._paths[path] = FollowedPath(path, changed_ns=begun_ns, seen_ns=begun_ns)
+            self.rename(followed)
+        return followed
+
+    def rename(self, followed: FollowedPath) -> None:
+        """Look up where a path leads to."""
+        followed.find_names()
+        self._names |= dict.fromkeys(followed.names, followed)
 
     def remove(self, followed: FollowedPath) -> None:
         """Forget a path."""
@@ -42,7 +56,7 @@ class FollowedPaths:
 
     def has_base_of(self, name: str) -> bool:
         """Say whether a file of this name may once have been under one of the paths."""
-        return any(name.startswith(known) for known in self._names)
+        return name in self._names or any(followed.is_rotated(name) for followed in self._paths.values())
 
     def folders(self) -> set[str]:
         """Return the folders where the files are."""
@@ -61,21 +75,16 @@ class FollowedPaths:
         """Return the files that are no longer under their paths."""
         return {file: followed for followed in self._paths.values() for file in followed.left}
 
-    def places(self, path: str) -> list[Place]:
-        """Return how far the files were read that something under this name may be a copy of."""
-        name = os.path.basename(path)
-        return [
-            file.place
-            for followed in self._paths.values()
-            if name.startswith(followed.base_names)
-            for file in followed.files
-        ]
+    def files_beside(self, followed: FollowedPath) -> dict[OpenFile, FollowedPath]:
+        """Return the files that something in the folder of a path may be a copy of."""
+        folders = followed.folders()
+        beside = (other for other in self._paths.values() if folders & other.folders())
+        return {file: other for other in beside for file in other.files}
 
     def place(self, followed: FollowedPath, file: OpenFile) -> None:
         """Make a file the one that is under a path now."""
         followed.current = file
-        followed.find_names()
-        self._names |= dict.fromkeys(followed.names, followed)
+        self.rename(followed)
 
     def take_left(self, facts: FileFacts) -> OpenFile | None:
         """Take a file back that is under a path again, or under another one."""

@@ -6,17 +6,20 @@ the path has become another one.
 """
 
 import asyncio
+import contextlib
 import logging
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from falco_enrichment_exporter.core.fleet import Fleet
 from falco_enrichment_exporter.core.intake import Intake
-from falco_enrichment_exporter.sources.follower import NO_ANCHOR, FileMark, Identity, OpenFile, Place
-from falco_enrichment_exporter.sources.looking import is_rotated_name, siblings
-from falco_enrichment_exporter.sources.reading import PACKED, PackedBytes, open_bytes
+from falco_enrichment_exporter.core.rotation import FileFacts
+from falco_enrichment_exporter.sources.follower import NO_ANCHOR, FileMark, FollowedPath, OpenFile, Place, identity_of
+from falco_enrichment_exporter.sources.looking import list_files
+from falco_enrichment_exporter.sources.reading import PackedBytes, open_bytes
 
 PLACES_KEPT = 64
+NOT_READ = (".xz", ".zst", ".bz2", ".tmp", ".new", "~")
 
 _log = logging.getLogger(__name__)
 
@@ -30,30 +33,51 @@ class Shelf:
         self._fleet = fleet
         self._limit_bytes = limit_bytes
 
-    async def open(self, path: str, held: Iterable[Place] = ()) -> OpenFile:
-        """Open a file; if it is a copy of one that was read, it goes on where that was left. Raises OSError."""
+    async def open(self, path: str, held: Collection[OpenFile] = ()) -> OpenFile:
+        """Open a file; if it is a copy of one that is or was read, its lines count once only. Raises OSError."""
         content, facts = await open_bytes(path)
         self.open_files += 1
         file = OpenFile(content, facts, Intake(self._fleet, self._limit_bytes))
-        for place in sorted({*self.places, *held}, reverse=True):
-            if place[0] and place[1] != NO_ANCHOR and await file.has_place(place):
-                file.start_at(*place)
-                break
+        await self.pass_known(file, held)
         return file
+
+    async def pass_known(self, file: OpenFile, held: Collection[OpenFile]) -> None:
+        """Go on behind the lines that other files have, too. Raises OSError.
+
+        A file that has nothing else is perhaps a copy in the making, and is asked again when it grows.
+        """
+        if file.facts.size_bytes:
+            place = await self.known_to(file, held)
+            if place[0] > file.offset_bytes:
+                file.start_at(*place)
+            file.may_be_copy = place[0] > 0 and place == await file.end_place()
+
+    async def known_to(self, file: OpenFile, held: Collection[OpenFile]) -> Place:
+        """Return how far the lines of a file are those of other files.
+
+        A copy of a file that is held open goes on where that one ends, or has nothing of its own if it is shorter; one
+        that has changed since goes on where the other was left. So does a copy of one that was truncated or closed.
+        """
+        known = [place for place in self.places if await _has(file, place)]
+        own_end = await file.end_place()
+        for other in held:
+            with contextlib.suppress(OSError):  # what is wrong with that one shows when it is read
+                known += await _shared(file, own_end, other)
+        return max(known, default=(0, NO_ANCHOR))
 
     async def close(self, file: OpenFile) -> None:
         """Close a file."""
         self.open_files -= 1
         await file.bytes.close()
 
-    async def open_marked(self, path: str, mark: FileMark) -> OpenFile | None:
+    async def open_marked(self, followed: FollowedPath, mark: FileMark) -> OpenFile | None:
         """Open the file of a mark, wherever it is now, or a copy of it; None if it is gone or was rewritten."""
-        found = await asyncio.to_thread(siblings, path)
-        own = [name for name, facts in found if (facts.device, facts.inode) == (mark.device, mark.inode)]
+        found = await asyncio.to_thread(_list_all, followed.folders())
+        own = [name for name, facts in found if identity_of(facts) == (mark.device, mark.inode)]
         copies = [
             name
             for name, facts in found
-            if name not in own and facts.changed_ns >= mark.changed_ns and is_rotated_name(name, path)
+            if name not in own and facts.changed_ns >= mark.changed_ns and followed.is_rotated(name)
         ]
         for name in [*own, *(copies if mark.place[1] != NO_ANCHOR else ())]:
             file = await self._open_or_none(name)
@@ -65,29 +89,14 @@ class Shelf:
                 await self.close(file)
         return None
 
-    async def open_skipped(
-        self, path: str, since_ns: int, known: Iterable[Identity], held: Iterable[Place]
+    async def open_rotated(
+        self, followed: FollowedPath, names: Iterable[str], held: Collection[OpenFile]
     ) -> list[OpenFile]:
-        """Open what came and went under a path since a time: siblings by name, written since, the oldest first.
-
-        Not before: files that were written one after the other may have the same time, which goes in steps of some ms.
-        """
-        identities = set(known)
-        found = await asyncio.to_thread(siblings, path)
-        names = {name for name, _ in found}
-        new = [
-            (facts.changed_ns, name)
-            for name, facts in found
-            if (facts.device, facts.inode) not in identities
-            and facts.changed_ns >= since_ns
-            and is_rotated_name(name, path)
-            and name != path
-            and not (name.endswith(PACKED) and name.removesuffix(PACKED) in names)  # it is being packed
-        ]
-        files = [await self._open_new(name, since_ns, held) for _, name in sorted(new)]
+        """Open what came and went under a path since the last look, in this order."""
+        files = [await self._open_new(name, followed.seen_ns, held) for name in names]
         return [file for file in files if file is not None]
 
-    async def _open_new(self, name: str, since_ns: int, held: Iterable[Place]) -> OpenFile | None:
+    async def _open_new(self, name: str, since_ns: int, held: Collection[OpenFile]) -> OpenFile | None:
         file = await self._open_or_none(name, held)
         if file is None:
             return None
@@ -97,11 +106,35 @@ class Shelf:
             return None
         return file
 
-    async def _open_or_none(self, name: str, held: Iterable[Place] = ()) -> OpenFile | None:
-        if name.endswith((".xz", ".zst", ".bz2")):
+    async def _open_or_none(self, name: str, held: Collection[OpenFile] = ()) -> OpenFile | None:
+        if name.endswith(NOT_READ):
             return None
         try:
             return await self.open(name, held)
         except OSError as error:
             _log.warning("rotated file cannot be read", extra={"path": name, "error": error.strerror or str(error)})
             return None
+
+
+async def _shared(file: OpenFile, own_end: Place | None, other: OpenFile) -> list[Place]:
+    """Return how far a file is the same as another one, if it is."""
+    end = await other.end_place()
+    if end is not None and await _has(file, end):
+        return [end]
+    is_shorter = file.facts.size_bytes <= other.facts.size_bytes
+    if is_shorter and own_end is not None and await _has(other, own_end):
+        return [own_end]
+    return [other.place] if await _has(file, other.place) else []
+
+
+async def _has(file: OpenFile, place: Place) -> bool:
+    """Say whether a file has a place that can be known again."""
+    return place[0] > 0 and place[1] != NO_ANCHOR and await file.has_place(place)
+
+
+def _list_all(folders: Iterable[str]) -> list[tuple[str, FileFacts]]:
+    found = []
+    for folder in folders:
+        with contextlib.suppress(FileNotFoundError):
+            found += list_files(folder)
+    return found

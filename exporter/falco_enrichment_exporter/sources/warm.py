@@ -35,19 +35,13 @@ class WarmStart:
     async def step(self) -> None:
         """Search the block before the last one. Raises OSError."""
         start = max(self._position - BLOCK_BYTES, 0)
-        block = await self._read(start, self._position - start)
+        block = bytes(await self._file.bytes_at(start, self._position - start))
         if not self._is_placed:
             self._place(block, start)
         self._scan.take(block)
         self._position = start
         if self.is_over:
             self._scan.finish()
-
-    async def _read(self, start: int, length: int) -> bytes:
-        block, filled = bytearray(length), 0
-        while count := await self._file.bytes.read_at(memoryview(block)[filled:], start + filled):
-            filled += count
-        return bytes(block[:filled])
 
     def _place(self, block: bytes, start: int) -> None:
         newline = block.rfind(b"\n")
