@@ -15,10 +15,10 @@ from falco_enrichment_exporter.core.lines import LineBuffer
 from falco_enrichment_exporter.core.rotation import Change, FileFacts, compare
 from falco_enrichment_exporter.exposition.telemetry import Tally
 from falco_enrichment_exporter.sources.follower import FileMark, FollowedPath, Identity, OpenFile, Place, identity_of
-from falco_enrichment_exporter.sources.looking import Folders, Patterns, Sight, look
+from falco_enrichment_exporter.sources.looking import Patterns, Sight, look
 from falco_enrichment_exporter.sources.notices import News, Notices
 from falco_enrichment_exporter.sources.paths import FollowedPaths
-from falco_enrichment_exporter.sources.reading import PACKED
+from falco_enrichment_exporter.sources.rotated import RotatedFiles
 from falco_enrichment_exporter.sources.shelf import Shelf
 from falco_enrichment_exporter.sources.warm import WarmSearch
 
@@ -60,10 +60,10 @@ class FileSource:
         self._on_pipes = on_pipes
         self._buffer = LineBuffer(limit_bytes, min(limit_bytes, READ_BYTES))
         self._warm = WarmSearch(fleet, limit_bytes)
+        self._touched: set[FollowedPath] = set()  # since the last look at everything
         self._grown: dict[OpenFile, FollowedPath] = {}  # files that have more
         self._failed: dict[OpenFile, FollowedPath] = {}  # those that could not be read, until the next look
-        self._folders = Folders()
-        self._old: set[Identity] = set()  # files that were rotated before a start without history
+        self._rotated = RotatedFiles(self.paths, self.shelf, self._patterns)
         self._is_starting = True
         self._is_resumed = False
 
@@ -161,6 +161,7 @@ class FileSource:
         sight = await asyncio.to_thread(self._look, known)
         for path, found in sight.paths.items():
             followed = self.paths[path]
+            self._touched.add(followed)
             if isinstance(found, OSError):
                 self._lose(followed, found, now)
             else:
@@ -192,6 +193,7 @@ class FileSource:
                 self._lose(followed, error, now)
 
     async def _update(self, followed: FollowedPath, file: OpenFile, facts: FileFacts) -> None:
+        self._touched.add(followed)
         if file.left_at is not None and facts.size_bytes > file.facts.size_bytes:
             file.left_at = asyncio.get_running_loop().time()
         if not file.is_doubtful:
@@ -209,8 +211,9 @@ class FileSource:
     async def _begin_anew(self, followed: FollowedPath, file: OpenFile) -> None:
         """Read a file that was truncated or rewritten from its start, and what was not read of it from a copy."""
         self.shelf.places.append(file.place)
-        found = await asyncio.to_thread(Folders().list_changed, followed.folders())
-        copies = await self._open_rotated(followed, found)
+        copies = await self._rotated.open_copies(followed)
+        for copy in copies:
+            self._note_growth(followed, copy)
         unread = max(file.sound_bytes - file.offset_bytes, 0)
         if not any(copy.offset_bytes == file.offset_bytes for copy in copies):
             self._tally.lost["truncated"] += unread
@@ -219,7 +222,7 @@ class FileSource:
 
     async def _fill(self, sight: Sight) -> None:
         """Give every path that has a file its file: one that is held already (a rename within a glob), or a new one."""
-        current = self.paths.current_identities()
+        current = self.paths.current_identities() if sight.paths else set()
         for path, found in sight.paths.items():
             if isinstance(found, OSError):
                 continue
@@ -250,37 +253,14 @@ class FileSource:
         return file
 
     async def _find_rotated(self) -> None:
-        """Open files that came and went under a path between two looks, or were copied from there."""
-        found = await asyncio.to_thread(self._folders.list_changed, self.paths.folders())
         if self._is_starting and not self._is_resumed:
-            self._old = {identity_of(facts) for _, facts in found}
-        elif found:
-            for followed in self.paths:
-                await self._open_rotated(followed, found)
-        for followed in self.paths:
+            await self._rotated.pass_over()
+        for followed, file in await self._rotated.open_new():
+            self._note_growth(followed, file)
+        for followed in self._touched:
             facts = followed.known_facts
             followed.seen_ns = facts.changed_ns if facts is not None else followed.changed_ns
-
-    async def _open_rotated(self, followed: FollowedPath, found: list[tuple[str, FileFacts]]) -> list[OpenFile]:
-        """Open files that were rotated from a path or copied from it since the last look, the oldest first.
-
-        Not before: files that were written one after the other may have the same time, which goes in steps of some ms.
-        """
-        known, names = self.paths.identities() | self._old, {name for name, _ in found}
-        new = [
-            (facts.changed_ns, name)
-            for name, facts in found
-            if facts.changed_ns >= followed.seen_ns and identity_of(facts) not in known
-            if followed.is_rotated(name) and self.paths.named(name) is None and not self._patterns.has_match(name)
-            if not (name.endswith(PACKED) and name.removesuffix(PACKED) in names)  # it is being packed
-        ]
-        beside = self.paths.files_beside(followed)
-        files = await self.shelf.open_rotated(followed, [name for _, name in sorted(new)], beside)
-        for file in files:
-            file.left_at = asyncio.get_running_loop().time()
-            followed.left.append(file)
-            self._note_growth(followed, file)
-        return files
+        self._touched.clear()
 
     def _lose(self, followed: FollowedPath, error: OSError, now: float) -> None:
         if followed.is_up or not followed.has_failed:
@@ -300,7 +280,7 @@ class FileSource:
                     if file.lag_bytes:
                         self._fleet.reject("unfinished")
                         self._tally.lost["unfinished"] += file.lag_bytes
-            if not followed.marks() and not followed.is_up and followed.path not in self._patterns:
+            if not followed.is_up and followed.path not in self._patterns and not followed.marks():
                 self.paths.remove(followed)  # a glob's file that is gone
 
     # -- reading -------------------------------------------------------------------------------------------------

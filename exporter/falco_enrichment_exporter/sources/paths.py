@@ -22,6 +22,7 @@ class FollowedPaths:
         self._shelf = shelf
         self._most_open = most_open
         self._paths: dict[str, FollowedPath] = {}
+        self._folders: set[str] = set()
         self._names: dict[str, FollowedPath] = {}  # by what the kernel calls their files
 
     def __iter__(self) -> Iterator[FollowedPath]:
@@ -40,11 +41,13 @@ class FollowedPaths:
         """Look up where a path leads to."""
         followed.find_names()
         self._names |= dict.fromkeys(followed.names, followed)
+        self._folders |= followed.folders()
 
     def remove(self, followed: FollowedPath) -> None:
         """Forget a path."""
         del self._paths[followed.path]
         self._names = {name: known for name, known in self._names.items() if known is not followed}
+        self._folders = {os.path.dirname(name) for name in self._names}
 
     def marks(self) -> list[FileMark]:
         """Say how far every file was taken in."""
@@ -60,7 +63,7 @@ class FollowedPaths:
 
     def folders(self) -> set[str]:
         """Return the folders where the files are."""
-        return {os.path.dirname(name) for name in self._names}
+        return self._folders
 
     def identities(self) -> set[Identity]:
         """Return all files that are held open."""

@@ -1,0 +1,71 @@
+"""Files that came and went under a path between two looks, or were copied from there: found by name and time."""
+
+import asyncio
+
+from falco_enrichment_exporter.core.rotation import FileFacts
+from falco_enrichment_exporter.sources.follower import FollowedPath, Identity, OpenFile, identity_of
+from falco_enrichment_exporter.sources.looking import Folders, Patterns
+from falco_enrichment_exporter.sources.paths import FollowedPaths
+from falco_enrichment_exporter.sources.reading import PACKED
+from falco_enrichment_exporter.sources.shelf import Shelf
+
+Listing = list[tuple[str, FileFacts]]
+
+
+class RotatedFiles:
+    """Look for rotated files in the folders of the followed paths, whenever something in them was made or renamed."""
+
+    def __init__(self, paths: FollowedPaths, shelf: Shelf, patterns: Patterns) -> None:
+        self._paths = paths
+        self._shelf = shelf
+        self._patterns = patterns
+        self._folders = Folders()
+        self._old: set[Identity] = set()  # files that were rotated before a start without history
+
+    async def pass_over(self) -> None:
+        """Leave alone what is there now."""
+        found = await asyncio.to_thread(self._folders.list_changed, self._paths.folders())
+        self._old = {identity_of(facts) for _, facts in found}
+
+    async def open_new(self) -> list[tuple[FollowedPath, OpenFile]]:
+        """Open what is new since the last look."""
+        found = self._strangers(await asyncio.to_thread(self._folders.list_changed, self._paths.folders()))
+        followed = self._paths if found else ()
+        return [(path, file) for path in followed for file in await self._open(path, found)]
+
+    async def open_copies(self, followed: FollowedPath) -> list[OpenFile]:
+        """Open what may have been copied from a path before its file was truncated."""
+        found = await asyncio.to_thread(Folders().list_changed, followed.folders())
+        return await self._open(followed, self._strangers(found))
+
+    def _strangers(self, found: Listing) -> Listing:
+        """Leave out what is followed, held open, older than the start, or just being packed."""
+        if not found:
+            return []
+        known, names = self._paths.identities() | self._old, {name for name, _ in found}
+        return [
+            (name, facts)
+            for name, facts in found
+            if identity_of(facts) not in known and self._paths.named(name) is None
+            if not self._patterns.has_match(name)
+            if not (name.endswith(PACKED) and name.removesuffix(PACKED) in names)
+        ]
+
+    async def _open(self, followed: FollowedPath, found: Listing) -> list[OpenFile]:
+        """Open those that were written since the last look, the oldest first, and make them files of the path.
+
+        Not before: files that were written one after the other may have the same time, which goes in steps of some ms.
+        """
+        new = [
+            (facts.changed_ns, name)
+            for name, facts in found
+            if facts.changed_ns >= followed.seen_ns and followed.is_rotated(name)
+        ]
+        if not new:
+            return []
+        beside = self._paths.files_beside(followed)
+        files = await self._shelf.open_rotated(followed, [name for _, name in sorted(new)], beside)
+        for file in files:
+            file.left_at = asyncio.get_running_loop().time()
+            followed.left.append(file)
+        return files
