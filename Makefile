@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help venv test check lint types unit e2e golden docs demo wheel clean
+.PHONY: help venv test check lint types unit e2e golden docs demo bench wheel clean
 
 help: ## show this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | expand -t 12
@@ -45,6 +45,9 @@ golden: $(STAMP) ## rewrite the golden scrapes
 
 docs: $(STAMP) ## rewrite docs/metrics.md from the catalogue
 	$(BIN)/python docs/build_metrics.py
+
+bench: $(STAMP) ## measure costs against grep, mtail and json.loads; ARGS='--only idle'
+	$(BIN)/python -m benchmarks $(ARGS)
 
 wheel: $(STAMP) ## build the wheel into dist/
 	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .
