@@ -189,7 +189,7 @@ def _checkpoint(settings: ServeSettings, fleet: Fleet, tally: Tally, sources: So
     patterns = sorted(settings.source.paths)
 
     def state() -> State:
-        files, places = sources.files.paths.marks(), list(sources.files.shelf.places)
+        files, places = sources.files.paths.marks(), sources.files.paths.places()
         return State(files=files, fleet=fleet.dump(), tally=tally.dump(), places=places)
 
     def revision() -> object:

@@ -2,6 +2,7 @@
 
 import contextlib
 import http.client
+import itertools
 import json
 import os
 import re
@@ -30,6 +31,7 @@ Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
 """(name, labels) -> value."""
 
 T = TypeVar("T")
+_RUNNING = itertools.count()
 
 
 def polls(seconds: float, every: float = 0.02) -> Iterator[None]:
@@ -91,8 +93,8 @@ def append(path: Path, *lines: bytes) -> None:
 
 
 def grow(path: Path, rule: str, count: int) -> None:
-    """Append alerts of a rule."""
-    append(path, alert(rule) * count)
+    """Append alerts of a rule; no two are the same, as Falco's are not by their time."""
+    append(path, *(alert(rule, time=f"line {next(_RUNNING)}") for _ in range(count)))
 
 
 # -- the exporter ----------------------------------------------------------------------------------------------------

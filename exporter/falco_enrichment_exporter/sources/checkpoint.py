@@ -36,7 +36,7 @@ class State(msgspec.Struct, frozen=True):
     files: list[FileMark]
     fleet: FleetState
     tally: dict[str, dict[str, int]]
-    places: list[Place] = []
+    places: list[tuple[bytes, Place]] = []
 
 
 class Checkpoint:

@@ -10,6 +10,8 @@ import logging
 import os
 from collections.abc import Callable, Iterable, Mapping
 
+from msgspec.structs import replace
+
 from falco_enrichment_exporter.core.fleet import Fleet
 from falco_enrichment_exporter.core.lines import LineBuffer
 from falco_enrichment_exporter.core.rotation import Change, FileFacts, compare
@@ -17,9 +19,9 @@ from falco_enrichment_exporter.exposition.telemetry import Tally
 from falco_enrichment_exporter.sources.follower import FileMark, FollowedPath, Identity, OpenFile, Place, identity_of
 from falco_enrichment_exporter.sources.looking import Patterns, Sight, look
 from falco_enrichment_exporter.sources.notices import News, Notices
-from falco_enrichment_exporter.sources.paths import FollowedPaths
+from falco_enrichment_exporter.sources.paths import FollowedPaths, kin_of
 from falco_enrichment_exporter.sources.rotated import RotatedFiles
-from falco_enrichment_exporter.sources.shelf import Shelf
+from falco_enrichment_exporter.sources.shelf import NO_KIN, Shelf
 from falco_enrichment_exporter.sources.warm import WarmSearch
 
 READ_BYTES = 1 << 20
@@ -67,22 +69,24 @@ class FileSource:
         self._is_starting = True
         self._is_resumed = False
 
-    async def resume(self, marks: list[FileMark], places: Iterable[Place]) -> None:
+    async def resume(self, marks: list[FileMark], places: Iterable[tuple[bytes, Place]]) -> None:
         """Open the files of a checkpoint where they are now, and go on where they were left. Before ``run``."""
         self._is_resumed = True
-        self.shelf.places.extend(places)
+        for name, place in places:
+            self.paths[os.fsdecode(name)].places.append(place)
         for mark in marks:
             followed = self.paths[os.fsdecode(mark.path)]
             followed.has_had_file = True
             followed.changed_ns = followed.seen_ns = mark.changed_ns
             try:
                 await self._resume_file(followed, mark)
-            except OSError as error:
+            except OSError as error:  # a folder that is not there yet, or a file that may not be read now
+                followed.parked = replace(mark, changed_ns=0)  # it is looked for at each look
                 self._lose(followed, error, 0)
 
     async def _resume_file(self, followed: FollowedPath, mark: FileMark) -> None:
         """Find the file of a mark; what is gone with everything that was not read of it is counted as lost."""
-        await self.paths.make_room(self._grown)
+        await self.paths.make_room(self._grown.keys() | self._warm.files())
         file = await self.shelf.open_marked(followed, mark)
         unread = max(mark.size_bytes - mark.place[0], 0)
         if file is not None:
@@ -144,7 +148,7 @@ class FileSource:
         return self._patterns.has_match(path) or self.paths.has_base_of(path)
 
     async def _look_at(self, files: Mapping[OpenFile, FollowedPath]) -> None:
-        held = {file.identity: file.bytes.descriptor for file in files}
+        held = {file.identity: file.content.descriptor for file in files}
         sight = await asyncio.to_thread(look, {}, {key: number for key, number in held.items() if number is not None})
         for file, followed in files.items():
             if file.identity in sight.held:
@@ -210,8 +214,12 @@ class FileSource:
 
     async def _begin_anew(self, followed: FollowedPath, file: OpenFile) -> None:
         """Read a file that was truncated or rewritten from its start, and what was not read of it from a copy."""
-        self.shelf.places.append(file.place)
+        followed.places.append(file.place)
         copies = await self._rotated.open_copies(followed)
+        for copy in followed.files:
+            if copy.copy_of is file and copy.offset_bytes == copy.passed_bytes and await copy.has_place(file.place):
+                copy.start_at(*file.place)  # it is its turn now to deliver what was not read of the original
+                copies.append(copy)
         for copy in copies:
             self._note_growth(followed, copy)
         unread = max(file.sound_bytes - file.offset_bytes, 0)
@@ -234,21 +242,21 @@ class FileSource:
                     self.paths.place(followed, file)
                     self._note_growth(followed, file)
                     current.add(identity_of(found))
-                followed.is_up, followed.has_failed = True, False
+                followed.is_up, followed.has_failed, followed.is_gone = True, False, False
             except OSError as error:
                 self._lose(followed, error, 0)
                 if self._is_starting:
-                    followed.unreadable = identity_of(found)
+                    followed.unreadable = found
 
     async def _open(self, followed: FollowedPath) -> OpenFile:
-        await self.paths.make_room(self._grown)
+        await self.paths.make_room(self._grown.keys() | self._warm.files())
         is_resumed = not self._is_starting or self._is_resumed
-        file = await self.shelf.open(followed.path, self.paths.files_beside(followed) if is_resumed else ())
+        file = await self.shelf.open(followed.path, kin_of(self.paths.kin(followed)) if is_resumed else NO_KIN)
         if followed.has_had_file:
             self._tally.rotations["rename"] += 1
-        elif (self._is_starting and not self._is_resumed) or followed.unreadable == file.identity:
-            self._tally.skipped_bytes += file.facts.size_bytes
-            self._warm.add(file)
+        elif (old := self._old_part(followed, file)) is not None:
+            self._tally.skipped_bytes += old
+            await self._warm.add(file, old)
         followed.has_had_file = True
         return file
 
@@ -262,12 +270,20 @@ class FileSource:
             followed.seen_ns = facts.changed_ns if facts is not None else followed.changed_ns
         self._touched.clear()
 
+    def _old_part(self, followed: FollowedPath, file: OpenFile) -> int | None:
+        """Return how much of a file was there at a start without history; None if it is all new."""
+        if self._is_starting and not self._is_resumed:
+            return file.facts.size_bytes
+        found = followed.unreadable
+        return found.size_bytes if found is not None and identity_of(found) == file.identity else None
+
     def _lose(self, followed: FollowedPath, error: OSError, now: float) -> None:
         if followed.is_up or not followed.has_failed:
             self._tally.errors[errno.errorcode.get(error.errno or 0, "unknown")] += 1
             _log.warning("source cannot be read", extra={"path": followed.label, "error": error.strerror or str(error)})
         followed.is_up, followed.has_failed = False, True
-        if isinstance(error, FileNotFoundError):
+        followed.is_gone = isinstance(error, FileNotFoundError)
+        if followed.is_gone:
             followed.leave_current(now)
 
     async def _close_left(self, now: float) -> None:
@@ -275,12 +291,12 @@ class FileSource:
             for file in list(followed.left):
                 if file.left_at is not None and now - file.left_at > LINGER_SECONDS and not file.has_more:
                     followed.left.remove(file)
-                    self.shelf.places.append(file.place)
+                    followed.places.append(file.place)
                     await self.shelf.close(file)
                     if file.lag_bytes:
                         self._fleet.reject("unfinished")
                         self._tally.lost["unfinished"] += file.lag_bytes
-            if not followed.is_up and followed.path not in self._patterns and not followed.marks():
+            if followed.is_gone and followed.path not in self._patterns and not followed.marks():
                 self.paths.remove(followed)  # a glob's file that is gone
 
     # -- reading -------------------------------------------------------------------------------------------------
@@ -308,8 +324,9 @@ class FileSource:
         if file.is_doubtful and await file.is_rewritten():
             await self._begin_anew(followed, file)
         if file.may_be_copy:
-            await self._look_at(self.paths.files_beside(followed))
-            await self.shelf.pass_known(file, self.paths.files_beside(followed).keys() - {file})
+            kin = self.paths.kin(followed)
+            await self._look_at({other: path for path in kin for other in path.files})
+            await self.shelf.pass_known(file, kin_of(kin))
         if not file.read_to_bytes:
             followed.hand_on_fragments(file)
         self._tally.read_bytes += await file.read(self._buffer, TURN_BYTES)

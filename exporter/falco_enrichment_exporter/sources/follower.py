@@ -3,6 +3,8 @@
 import asyncio
 import os
 import re
+from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Final
@@ -14,6 +16,7 @@ from falco_enrichment_exporter.core.lines import Block, LineBuffer
 from falco_enrichment_exporter.core.rotation import FileFacts
 from falco_enrichment_exporter.sources.reading import Bytes
 
+PLACES_KEPT: Final = 16
 END_BYTES: Final = 8192
 ANCHOR_BYTES: Final = 1024  # about a line, which holds a time in nanoseconds: no two are the same
 
@@ -74,13 +77,15 @@ class OpenFile:
     ``read_to_bytes`` is how far it was looked at. Between the two stands an unfinished line.
     """
 
-    bytes: Bytes
+    content: Bytes
     facts: FileFacts
     intake: Intake
     offset_bytes: int = 0
     read_to_bytes: int = 0
     is_skipping: bool = False
     anchor: Anchor = NO_ANCHOR
+    copy_of: "OpenFile | None" = None  # a file that was held open, which has the lines up to
+    passed_bytes: int = 0
     may_be_copy: bool = True  # in the making; of a file that is known
     sound_bytes: int = 0  # how long it was before it became doubtful
     is_doubtful: bool = False  # it was written to: perhaps not at its end
@@ -134,7 +139,7 @@ class OpenFile:
     async def bytes_at(self, start: int, length: int) -> bytearray:
         """Read so many bytes, fewer at the end of the file."""
         data, filled = bytearray(length), 0
-        while filled < length and (count := await self.bytes.read_at(memoryview(data)[filled:], start + filled)):
+        while filled < length and (count := await self.content.read_at(memoryview(data)[filled:], start + filled)):
             filled += count
         return data[:filled]
 
@@ -147,7 +152,7 @@ class OpenFile:
         buffer.reset(is_skipping=self.is_skipping)
         until, start, is_at_end = self.read_to_bytes + most_bytes, self.read_to_bytes, False
         while position < until:
-            count = await self.bytes.read_at(buffer.writable(), position)
+            count = await self.content.read_at(buffer.writable(), position)
             if not count:
                 is_at_end = True
                 break
@@ -171,14 +176,17 @@ class FollowedPath:
     path: str
     is_up: bool = False
     has_failed: bool = False
+    is_gone: bool = False
     has_had_file: bool = False
     changed_ns: int = 0  # when the file that was last there was last written to
-    unreadable: Identity | None = None  # at the start: what that file held then is not new when it can be read
+    unreadable: FileFacts | None = None  # at the start: what that file held then is not new when it can be read
     current: OpenFile | None = None
     parked: FileMark | None = None  # the current file, closed while others need its descriptor
     left: list[OpenFile] = field(default_factory=list)
+    places: deque[Place] = field(default_factory=lambda: deque(maxlen=PLACES_KEPT))  # of files closed or truncated
     seen_ns: int = 0  # the same, as of the last look at everything
     names: tuple[str, ...] = ()  # the path and what it links to, with their real folders
+    folders: frozenset[str] = frozenset()  # those
 
     @property
     def label(self) -> str:
@@ -230,10 +238,6 @@ class FollowedPath:
             self.left.append(self.current)
             self.current = None
 
-    def folders(self) -> set[str]:
-        """Return the real folders of the path and of what it links to."""
-        return {os.path.dirname(name) for name in self.names}
-
     def hand_on_fragments(self, file: OpenFile) -> None:
         """Let a line that was split before a rotation be completed behind it: the runtime splits across files."""
         for left in self.left:
@@ -245,13 +249,16 @@ class FollowedPath:
         """Look up where the path leads to, which changes only with the file."""
         folder, name = os.path.split(self.path)
         self.names = os.path.join(os.path.realpath(folder or "."), name), os.path.realpath(self.path)
+        self.folders = frozenset(os.path.dirname(name) for name in self.names)
 
     def is_rotated(self, name: str) -> bool:
         """Say whether a real path may be one that the file was rotated to: log.1, log-20261123, or log-20261123.ext."""
-        return any(name != known and _is_rotated(name, known) for known in self.names)
+        return any(name != known and known in unrotated(name) for known in self.names)
 
 
-def _is_rotated(name: str, path: str) -> bool:
-    stem, extension = os.path.splitext(path)
-    is_inside = name.startswith(stem) and extension in name[len(stem) :]
-    return name.startswith(path) or (is_inside and _GENERATION.match(name, len(stem)) is not None)
+def unrotated(name: str) -> Iterator[str]:
+    """Return the real paths that a file may have had before it was rotated to this one; itself among them."""
+    for end in range(name.rfind("/") + 2, len(name) + 1):
+        yield name[:end]
+    for generation in _GENERATION.finditer(name, name.rfind("/") + 2):
+        yield name[: generation.start()] + "." + name[generation.end() :]

@@ -5,6 +5,7 @@ import errno
 import fnmatch
 import glob
 import os
+import re
 import stat
 import time
 from collections.abc import Iterable, Mapping
@@ -48,8 +49,11 @@ class Patterns:
         """Return the folders where a new match may appear, as far as they are known beforehand."""
         parts = [os.path.split(pattern) for pattern in self._patterns]
         parts = [(folder if glob.has_magic(folder) else os.path.realpath(folder), name) for folder, name in parts]
-        self._real = [os.path.join(folder, name) for folder, name in parts]
-        return {folder for folder, _ in parts if not glob.has_magic(folder)}
+        magic = [folder for folder, _ in parts if glob.has_magic(folder)]
+        self._real = [os.path.join(folder, name) for folder, name in parts] + magic
+        above = {re.split(r"[*?\[]", folder)[0].rpartition("/")[0] or "/" for folder in magic}
+        matches = {match for folder in magic for match in glob.glob(folder, recursive=True)}
+        return {folder for folder, _ in parts if folder not in magic} | above | matches
 
     def expand(self) -> list[str]:
         """Return the paths that there are, and those that are named without a glob."""

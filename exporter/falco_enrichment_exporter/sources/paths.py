@@ -9,8 +9,16 @@ from typing import Final
 from msgspec.structs import replace
 
 from falco_enrichment_exporter.core.rotation import FileFacts
-from falco_enrichment_exporter.sources.follower import FileMark, FollowedPath, Identity, OpenFile, identity_of
-from falco_enrichment_exporter.sources.shelf import Shelf
+from falco_enrichment_exporter.sources.follower import (
+    FileMark,
+    FollowedPath,
+    Identity,
+    OpenFile,
+    Place,
+    identity_of,
+    unrotated,
+)
+from falco_enrichment_exporter.sources.shelf import Kin, Shelf
 
 _CLOCK_TICK_NS: Final = 10**7  # the times of files go in steps
 
@@ -41,7 +49,7 @@ class FollowedPaths:
         """Look up where a path leads to."""
         followed.find_names()
         self._names |= dict.fromkeys(followed.names, followed)
-        self._folders |= followed.folders()
+        self._folders |= followed.folders
 
     def remove(self, followed: FollowedPath) -> None:
         """Forget a path."""
@@ -59,7 +67,7 @@ class FollowedPaths:
 
     def has_base_of(self, name: str) -> bool:
         """Say whether a file of this name may once have been under one of the paths."""
-        return name in self._names or any(followed.is_rotated(name) for followed in self._paths.values())
+        return any(base in self._names for base in unrotated(name))
 
     def folders(self) -> set[str]:
         """Return the folders where the files are."""
@@ -78,11 +86,14 @@ class FollowedPaths:
         """Return the files that are no longer under their paths."""
         return {file: followed for followed in self._paths.values() for file in followed.left}
 
-    def files_beside(self, followed: FollowedPath) -> dict[OpenFile, FollowedPath]:
-        """Return the files that something in the folder of a path may be a copy of."""
-        folders = followed.folders()
-        beside = (other for other in self._paths.values() if folders & other.folders())
-        return {file: other for other in beside for file in other.files}
+    def kin(self, followed: FollowedPath) -> list[FollowedPath]:
+        """Return the paths whose files something under this path may be a copy of, by the names; itself among them."""
+        bases = [self._names.get(base) for name in followed.names for base in unrotated(name)]
+        return list(dict.fromkeys(other for other in (followed, *bases) if other is not None))
+
+    def places(self) -> list[tuple[bytes, Place]]:
+        """Say how far files were taken in that are closed or truncated."""
+        return [(os.fsencode(followed.path), place) for followed in self for place in followed.places]
 
     def place(self, followed: FollowedPath, file: OpenFile) -> None:
         """Make a file the one that is under a path now."""
@@ -118,3 +129,12 @@ class FollowedPaths:
             mark = followed.mark(file)
             followed.parked, followed.current = replace(mark, changed_ns=0) if is_stale else mark, None
             await self._shelf.close(file)
+
+
+def kin_of(paths: Iterable[FollowedPath]) -> Kin:
+    """Return all that the files of these paths have in them."""
+    together = list(paths)
+    return Kin(
+        files=[file for followed in together for file in followed.files],
+        places=[place for followed in together for place in followed.places],
+    )

@@ -5,7 +5,7 @@ import asyncio
 from falco_enrichment_exporter.core.rotation import FileFacts
 from falco_enrichment_exporter.sources.follower import FollowedPath, Identity, OpenFile, identity_of
 from falco_enrichment_exporter.sources.looking import Folders, Patterns
-from falco_enrichment_exporter.sources.paths import FollowedPaths
+from falco_enrichment_exporter.sources.paths import FollowedPaths, kin_of
 from falco_enrichment_exporter.sources.reading import PACKED
 from falco_enrichment_exporter.sources.shelf import Shelf
 
@@ -35,7 +35,7 @@ class RotatedFiles:
 
     async def open_copies(self, followed: FollowedPath) -> list[OpenFile]:
         """Open what may have been copied from a path before its file was truncated."""
-        found = await asyncio.to_thread(Folders().list_changed, followed.folders())
+        found = await asyncio.to_thread(Folders().list_changed, followed.folders)
         return await self._open(followed, self._strangers(found))
 
     def _strangers(self, found: Listing) -> Listing:
@@ -63,8 +63,8 @@ class RotatedFiles:
         ]
         if not new:
             return []
-        beside = self._paths.files_beside(followed)
-        files = await self._shelf.open_rotated(followed, [name for _, name in sorted(new)], beside)
+        kin = kin_of(self._paths.kin(followed))
+        files = await self._shelf.open_rotated(followed, [name for _, name in sorted(new)], kin)
         for file in files:
             file.left_at = asyncio.get_running_loop().time()
             followed.left.append(file)

@@ -8,8 +8,8 @@ the path has become another one.
 import asyncio
 import contextlib
 import logging
-from collections import deque
 from collections.abc import Collection, Iterable
+from dataclasses import dataclass
 
 from falco_enrichment_exporter.core.fleet import Fleet
 from falco_enrichment_exporter.core.intake import Intake
@@ -18,69 +18,80 @@ from falco_enrichment_exporter.sources.follower import NO_ANCHOR, FileMark, Foll
 from falco_enrichment_exporter.sources.looking import list_files
 from falco_enrichment_exporter.sources.reading import PackedBytes, open_bytes
 
-PLACES_KEPT = 64
 NOT_READ = (".xz", ".zst", ".bz2", ".tmp", ".new", "~")
 
 _log = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True, slots=True)
+class Kin:
+    """What a file may be a copy of: files that are held open, and places in those that no longer are."""
+
+    files: Collection[OpenFile] = ()
+    places: Collection[Place] = ()
+
+
+NO_KIN = Kin()
+
+
 class Shelf:
-    """Open files at their places; ``places`` are how far files were read that are truncated or closed since."""
+    """Open files at their places, and count how many are open."""
 
     def __init__(self, fleet: Fleet, limit_bytes: int) -> None:
-        self.places: deque[Place] = deque(maxlen=PLACES_KEPT)
         self.open_files = 0
         self._fleet = fleet
         self._limit_bytes = limit_bytes
 
-    async def open(self, path: str, held: Collection[OpenFile] = ()) -> OpenFile:
+    async def open(self, path: str, kin: Kin = NO_KIN) -> OpenFile:
         """Open a file; if it is a copy of one that is or was read, its lines count once only. Raises OSError."""
         content, facts = await open_bytes(path)
         self.open_files += 1
         file = OpenFile(content, facts, Intake(self._fleet, self._limit_bytes))
-        await self.pass_known(file, held)
+        await self.pass_known(file, kin)
         return file
 
-    async def pass_known(self, file: OpenFile, held: Collection[OpenFile]) -> None:
-        """Go on behind the lines that other files have, too. Raises OSError.
+    async def pass_known(self, file: OpenFile, kin: Kin) -> None:
+        """Go on behind the lines that the file's kin have, too. Raises OSError.
 
-        A file that has nothing else is perhaps a copy in the making, and is asked again when it grows.
+        A copy of a file that is held open goes on where that one ends, or has nothing of its own if it is shorter; then
+        it is perhaps a copy in the making, and is asked again when it grows. A copy of a file that has changed since
+        goes on where the other was left. So does a copy of one that was truncated or closed.
         """
-        if file.facts.size_bytes:
-            place = await self.known_to(file, held)
-            if place[0] > file.offset_bytes:
-                file.start_at(*place)
-            file.may_be_copy = place[0] > 0 and place == await file.end_place()
-
-    async def known_to(self, file: OpenFile, held: Collection[OpenFile]) -> Place:
-        """Return how far the lines of a file are those of other files.
-
-        A copy of a file that is held open goes on where that one ends, or has nothing of its own if it is shorter; one
-        that has changed since goes on where the other was left. So does a copy of one that was truncated or closed.
-        """
-        known = [place for place in self.places if await _has(file, place)]
+        if not file.facts.size_bytes:
+            return
+        known = [place for place in kin.places if await _has(file, place)]
         own_end = await file.end_place()
-        for other in held:
-            with contextlib.suppress(OSError):  # what is wrong with that one shows when it is read
-                known += await _shared(file, own_end, other)
-        return max(known, default=(0, NO_ANCHOR))
+        originals: dict[Place, OpenFile] = {}
+        for other in kin.files:
+            if other is not file:
+                with contextlib.suppress(OSError):  # what is wrong with that one shows when it is read
+                    originals |= dict.fromkeys(await _shared(file, own_end, other), other)
+        place = max([*known, *originals], default=(0, NO_ANCHOR))
+        file.copy_of, file.passed_bytes = originals.get(place), place[0]
+        if place[0] > file.offset_bytes:
+            file.start_at(*place)
+        file.may_be_copy = place[0] > 0 and place == own_end
 
     async def close(self, file: OpenFile) -> None:
         """Close a file."""
         self.open_files -= 1
-        await file.bytes.close()
+        await file.content.close()
 
     async def open_marked(self, followed: FollowedPath, mark: FileMark) -> OpenFile | None:
-        """Open the file of a mark, wherever it is now, or a copy of it; None if it is gone or was rewritten."""
-        found = await asyncio.to_thread(_list_all, followed.folders())
+        """Open the file of a mark, wherever it is now, or a copy of it; None if it is gone or was rewritten.
+
+        Raises OSError if it cannot be said.
+        """
+        found = await asyncio.to_thread(_list_all, followed.folders)
         own = [name for name, facts in found if identity_of(facts) == (mark.device, mark.inode)]
         copies = [
             name
             for name, facts in found
-            if name not in own and facts.changed_ns >= mark.changed_ns and followed.is_rotated(name)
+            if name not in own and facts.changed_ns >= mark.changed_ns
+            if name in followed.names or followed.is_rotated(name)
         ]
         for name in [*own, *(copies if mark.place[1] != NO_ANCHOR else ())]:
-            file = await self._open_or_none(name)
+            file = await (self.open(name) if name in own else self._open_or_none(name))
             if file is not None and await file.has_place(mark.place):
                 file.start_at(*mark.place, is_skipping=mark.is_skipping)
                 file.intake.unwrapper.fragments = mark.fragments
@@ -89,28 +100,26 @@ class Shelf:
                 await self.close(file)
         return None
 
-    async def open_rotated(
-        self, followed: FollowedPath, names: Iterable[str], held: Collection[OpenFile]
-    ) -> list[OpenFile]:
+    async def open_rotated(self, followed: FollowedPath, names: Iterable[str], kin: Kin) -> list[OpenFile]:
         """Open what came and went under a path since the last look, in this order."""
-        files = [await self._open_new(name, followed.seen_ns, held) for name in names]
+        files = [await self._open_new(name, followed.seen_ns, kin) for name in names]
         return [file for file in files if file is not None]
 
-    async def _open_new(self, name: str, since_ns: int, held: Collection[OpenFile]) -> OpenFile | None:
-        file = await self._open_or_none(name, held)
+    async def _open_new(self, name: str, since_ns: int, kin: Kin) -> OpenFile | None:
+        file = await self._open_or_none(name, kin)
         if file is None:
             return None
         is_known = file.offset_bytes > 0
-        if isinstance(file.bytes, PackedBytes) and not is_known and file.bytes.packed_at < since_ns // 10**9:
+        if isinstance(file.content, PackedBytes) and not is_known and file.content.packed_at < since_ns // 10**9:
             await self.close(file)  # an old file that was packed only now
             return None
         return file
 
-    async def _open_or_none(self, name: str, held: Collection[OpenFile] = ()) -> OpenFile | None:
+    async def _open_or_none(self, name: str, kin: Kin = NO_KIN) -> OpenFile | None:
         if name.endswith(NOT_READ):
             return None
         try:
-            return await self.open(name, held)
+            return await self.open(name, kin)
         except OSError as error:
             _log.warning("rotated file cannot be read", extra={"path": name, "error": error.strerror or str(error)})
             return None
@@ -135,6 +144,5 @@ async def _has(file: OpenFile, place: Place) -> bool:
 def _list_all(folders: Iterable[str]) -> list[tuple[str, FileFacts]]:
     found = []
     for folder in folders:
-        with contextlib.suppress(FileNotFoundError):
-            found += list_files(folder)
+        found += list_files(folder)
     return found

@@ -14,9 +14,9 @@ TURN_SECONDS = 0.2  # of searching before it is ready; the rest of a long file i
 class WarmStart:
     """Search one file backwards, a block a step, and set where following it begins: after its last newline."""
 
-    def __init__(self, file: OpenFile, limit_bytes: int) -> None:
-        self.size_bytes = file.facts.size_bytes
-        self._file = file
+    def __init__(self, file: OpenFile, size_bytes: int, limit_bytes: int) -> None:
+        self.size_bytes = min(size_bytes, file.facts.size_bytes)
+        self.file = file
         self._limit_bytes = limit_bytes
         self._scan = BackwardScan(limit_bytes)
         self._position = self.size_bytes
@@ -35,7 +35,7 @@ class WarmStart:
     async def step(self) -> None:
         """Search the block before the last one. Raises OSError."""
         start = max(self._position - BLOCK_BYTES, 0)
-        block = bytes(await self._file.bytes_at(start, self._position - start))
+        block = bytes(await self.file.bytes_at(start, self._position - start))
         if not self._is_placed:
             self._place(block, start)
         self._scan.take(block)
@@ -46,10 +46,10 @@ class WarmStart:
     def _place(self, block: bytes, start: int) -> None:
         newline = block.rfind(b"\n")
         if newline >= 0 or start == 0:
-            self._file.start_at(start + newline + 1, anchor_of(block[: newline + 1]))
+            self.file.start_at(start + newline + 1, anchor_of(block[: newline + 1]))
             self._is_placed = True
         elif self.size_bytes - start > self._limit_bytes:
-            self._file.start_at(self.size_bytes, is_skipping=True)
+            self.file.start_at(self.size_bytes, is_skipping=True)
             self._is_placed = True
 
 
@@ -60,24 +60,31 @@ class WarmSearch:
         self._fleet = fleet
         self._limit_bytes = limit_bytes
         self._searches: list[WarmStart] = []
+        self._over: list[WarmStart] = []  # whose snapshots are not served yet
 
-    def add(self, file: OpenFile) -> None:
-        """Serve the newest snapshots of a file that was there at the start, and follow it from its end."""
-        self._searches.append(WarmStart(file, self._limit_bytes))
+    def files(self) -> set[OpenFile]:
+        """Return the files that are being searched."""
+        return {search.file for search in self._searches}
+
+    async def add(self, file: OpenFile, size_bytes: int) -> None:
+        """Serve the newest snapshots of what was in a file at the start, and follow it from there."""
+        search = WarmStart(file, size_bytes, self._limit_bytes)
+        self._searches.append(search)
+        await self._step(search)  # which tells where following begins
 
     async def run(self) -> bool:
-        """Search on for a while, a block of each file at least; tell whether there is more to search."""
+        """Serve what was found, and search on for a while; tell whether there is more to search."""
         now = asyncio.get_running_loop().time
         until = now() + TURN_SECONDS
-        searches, is_first_block = list(self._searches), True
-        while self._searches and (is_first_block or now() < until):
+        searches = [*self._searches, *self._over]
+        while self._searches and now() < until:
             for search in list(self._searches):
                 await self._step(search)
                 await asyncio.sleep(0)
-            is_first_block = False
         found = [snapshot for search in searches for snapshot in search.snapshots()]
         for snapshot in sorted(found, key=lambda snapshot: snapshot.at_ns):
             self._fleet.fold(snapshot)
+        self._over.clear()
         return bool(self._searches)
 
     async def _step(self, search: WarmStart) -> None:
@@ -89,3 +96,4 @@ class WarmSearch:
             is_over = True
         if is_over:
             self._searches.remove(search)
+            self._over.append(search)
