@@ -16,7 +16,15 @@ from falco_enrichment_exporter.core.fleet import Fleet
 from falco_enrichment_exporter.core.lines import LineBuffer
 from falco_enrichment_exporter.core.rotation import Change, FileFacts, compare
 from falco_enrichment_exporter.exposition.telemetry import Tally
-from falco_enrichment_exporter.sources.follower import FileMark, FollowedPath, Identity, OpenFile, Place, identity_of
+from falco_enrichment_exporter.sources.follower import (
+    NO_ANCHOR,
+    FileMark,
+    FollowedPath,
+    Identity,
+    OpenFile,
+    Place,
+    identity_of,
+)
 from falco_enrichment_exporter.sources.looking import Patterns, Sight, look
 from falco_enrichment_exporter.sources.notices import News, Notices
 from falco_enrichment_exporter.sources.paths import FollowedPaths, kin_of
@@ -78,6 +86,9 @@ class FileSource:
             followed = self.paths[os.fsdecode(mark.path)]
             followed.has_had_file = True
             followed.changed_ns = followed.seen_ns = mark.changed_ns
+        # What can be known by its content comes first: the inode of one of which nothing was read may be another's now.
+        for mark in sorted(marks, key=lambda mark: mark.place[1] == NO_ANCHOR):
+            followed = self.paths[os.fsdecode(mark.path)]
             try:
                 await self._resume_file(followed, mark)
             except OSError as error:  # a folder that is not there yet, or a file that may not be read now
@@ -87,7 +98,7 @@ class FileSource:
     async def _resume_file(self, followed: FollowedPath, mark: FileMark) -> None:
         """Find the file of a mark; what is gone with everything that was not read of it is counted as lost."""
         await self.paths.make_room(self._grown.keys() | self._warm.files())
-        file = await self.shelf.open_marked(followed, mark)
+        file = await self.shelf.open_marked(followed, mark, self.paths.identities())
         unread = max(mark.size_bytes - mark.place[0], 0)
         if file is not None:
             file.left_at = asyncio.get_running_loop().time()
@@ -216,6 +227,7 @@ class FileSource:
         """Read a file that was truncated or rewritten from its start, and what was not read of it from a copy."""
         followed.places.append(file.place)
         copies = await self._rotated.open_copies(followed)
+        await self._look_at({copy: followed for copy in followed.files if copy.copy_of is file})
         for copy in followed.files:
             if copy.copy_of is file and copy.offset_bytes == copy.passed_bytes and await copy.has_place(file.place):
                 copy.start_at(*file.place)  # it is its turn now to deliver what was not read of the original
@@ -327,6 +339,9 @@ class FileSource:
             kin = self.paths.kin(followed)
             await self._look_at({other: path for path in kin for other in path.files})
             await self.shelf.pass_known(file, kin_of(kin))
+            if file.copy_of is not None and file.may_be_copy:
+                file.read_to_bytes = file.facts.size_bytes  # what it has more by now may be of the original, too
+                return
         if not file.read_to_bytes:
             followed.hand_on_fragments(file)
         self._tally.read_bytes += await file.read(self._buffer, TURN_BYTES)

@@ -14,7 +14,15 @@ from dataclasses import dataclass
 from falco_enrichment_exporter.core.fleet import Fleet
 from falco_enrichment_exporter.core.intake import Intake
 from falco_enrichment_exporter.core.rotation import FileFacts
-from falco_enrichment_exporter.sources.follower import NO_ANCHOR, FileMark, FollowedPath, OpenFile, Place, identity_of
+from falco_enrichment_exporter.sources.follower import (
+    NO_ANCHOR,
+    FileMark,
+    FollowedPath,
+    Identity,
+    OpenFile,
+    Place,
+    identity_of,
+)
 from falco_enrichment_exporter.sources.looking import list_files
 from falco_enrichment_exporter.sources.reading import PackedBytes, open_bytes
 
@@ -77,12 +85,13 @@ class Shelf:
         self.open_files -= 1
         await file.content.close()
 
-    async def open_marked(self, followed: FollowedPath, mark: FileMark) -> OpenFile | None:
+    async def open_marked(self, followed: FollowedPath, mark: FileMark, held: Collection[Identity]) -> OpenFile | None:
         """Open the file of a mark, wherever it is now, or a copy of it; None if it is gone or was rewritten.
 
         Raises OSError if it cannot be said.
         """
         found = await asyncio.to_thread(_list_all, followed.folders)
+        found = [(name, facts) for name, facts in found if identity_of(facts) not in held]
         own = [name for name, facts in found if identity_of(facts) == (mark.device, mark.inode)]
         copies = [
             name
