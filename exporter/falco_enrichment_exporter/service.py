@@ -194,7 +194,8 @@ def _checkpoint(settings: ServeSettings, fleet: Fleet, tally: Tally, sources: So
 
     def revision() -> object:
         counts = fleet.lines.total() + fleet.rejections.total()
-        return tally.read_bytes, tally.skipped_bytes, tally.rotations.total(), counts
+        seen = tally.rotations.total() + tally.errors.total() + tally.lost.total() + tally.ingest_requests.total()
+        return tally.read_bytes, tally.skipped_bytes, seen, counts
 
     try:
         return Checkpoint(directory, name_of(patterns), tally, state=state, revision=revision)

@@ -31,7 +31,7 @@ class Load:
         self.phase = 0
 
     def act(self) -> None:
-        """Write some lines, in one piece or two; then perhaps rotate, by rename or by copy and truncation."""
+        """Write some lines, in one piece or two; then perhaps rename the file."""
         chance, data = self._chance, self._world.make(f"phase {self.phase}", self._chance.randint(1, 60))
         cut = chance.choice((len(data), chance.randrange(len(data))))
         os.write(self._falco, data[:cut])
@@ -39,7 +39,7 @@ class Load:
             self._sleep()
         os.write(self._falco, data[cut:])
         if chance.random() < 0.4:
-            chance.choice((self._rename, self._rename_late, self._copy))()
+            chance.choice((self._rename, self._rename_late))()
 
     def _sleep(self) -> None:
         for _ in polls(self._chance.random() * 0.05, every=0.01):
@@ -58,10 +58,6 @@ class Load:
         self._world.log.rename(self._world.beside(f".{self.phase:04}-{self._chance.random()}"))
         self._world.write(f"phase {self.phase}", 3, to=self._falco)
         self._falco = self._world.open()
-
-    def _copy(self) -> None:
-        self._world.copy(self._world.beside(f".{self.phase:04}-{self._chance.random()}"))
-        self._world.truncate()
 
 
 @pytest.mark.parametrize("is_notified", [True], ids=["inotify"])

@@ -104,9 +104,12 @@ class FileSource:
             file.left_at = asyncio.get_running_loop().time()
             followed.left.append(file)
             self._note_growth(followed, file)
+        elif identity_of(mark.facts) in self.paths.identities():
+            pass  # another mark has led to it, by its content
         elif _identity_under(followed.path) == identity_of(mark.facts):
             self._tally.rotations["truncate"] += 1
             self._tally.lost["truncated"] += unread
+            followed.places.append(mark.place)
             followed.has_had_file = False  # it is no other file that will be opened
         else:
             self._tally.lost["gone"] += unread

@@ -117,6 +117,12 @@ class OpenFile:
         """How far this file was taken in, and by what to know the place again."""
         return self.offset_bytes, self.anchor
 
+    @property
+    def is_waiting(self) -> bool:
+        """Say whether it is a copy whose lines the original delivers, but has not delivered all of them yet."""
+        original = self.copy_of
+        return original is not None and original.offset_bytes < self.offset_bytes == self.passed_bytes
+
     async def end_place(self) -> Place | None:
         """Return the place behind the last newline; None if there is none near the end. Raises OSError."""
         start = max(self.facts.size_bytes - END_BYTES, 0)
@@ -223,7 +229,7 @@ class FollowedPath:
             device=file.facts.device,
             inode=file.facts.inode,
             changed_ns=file.facts.changed_ns,
-            place=file.place,
+            place=file.copy_of.place if file.copy_of is not None and file.is_waiting else file.place,
             is_skipping=file.is_skipping,
             is_current=file is self.current,
             fragments=file.intake.unwrapper.fragments,

@@ -104,6 +104,7 @@ class Shelf:
             if file is not None and await file.has_place(mark.place):
                 file.start_at(*mark.place, is_skipping=mark.is_skipping)
                 file.intake.unwrapper.fragments = mark.fragments
+                file.may_be_copy = True  # perhaps it was in the making when we ended
                 return file
             if file is not None:
                 await self.close(file)
