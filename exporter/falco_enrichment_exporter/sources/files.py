@@ -104,8 +104,8 @@ class FileSource:
             file.left_at = asyncio.get_running_loop().time()
             followed.left.append(file)
             self._note_growth(followed, file)
-        elif identity_of(mark.facts) in self.paths.identities():
-            pass  # another mark has led to it, by its content
+        elif identity_of(mark.facts) in self.paths.identities() or await self._is_delivered(followed, mark):
+            pass  # another mark has led to it, or to a copy of it
         elif _identity_under(followed.path) == identity_of(mark.facts):
             self._tally.rotations["truncate"] += 1
             self._tally.lost["truncated"] += unread
@@ -113,6 +113,15 @@ class FileSource:
             followed.has_had_file = False  # it is no other file that will be opened
         else:
             self._tally.lost["gone"] += unread
+
+    async def _is_delivered(self, followed: FollowedPath, mark: FileMark) -> bool:
+        """Say whether a resumed file is a copy of this one; it then delivers what was not read of this one."""
+        for file in followed.files if mark.place[1] != NO_ANCHOR else ():
+            if await file.has_place(mark.place):
+                if mark.place[0] < file.offset_bytes <= mark.size_bytes:
+                    file.start_at(*mark.place)
+                return True
+        return False
 
     async def run(self) -> None:
         """Follow until cancelled."""
