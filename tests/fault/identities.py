@@ -102,6 +102,20 @@ def an_atomic_replacement_with_the_same_content_is_gone_on_with(world: World) ->
     world.write("after", 5)
 
 
+@case("I4")
+def an_atomic_replacement_by_a_copy_with_a_backlog_loses_no_line(world: World) -> Steps:
+    """The copy has what was not read of the file that it replaces."""
+    world.log.touch()
+    yield SETTLED
+    world.write("before", 20)
+    yield SETTLED
+    world.write("backlog", 6)
+    world.copy(world.folder / "copy")
+    (world.folder / "copy").rename(world.log)
+    yield GAP
+    world.write("after", 5)
+
+
 @case("I5")
 def a_deleted_file_that_is_written_to_is_read_on(world: World) -> Steps:
     """It is there as long as somebody holds it; a kill of the exporter lets go of it."""

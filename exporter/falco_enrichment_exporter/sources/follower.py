@@ -5,7 +5,7 @@ import os
 import re
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from typing import Final
 
@@ -170,9 +170,19 @@ class OpenFile:
                 self.anchor = _anchor_after(block) if not buffer.has_dropped else NO_ANCHOR
             self.offset_bytes, self.is_skipping = position - buffer.tail_bytes, buffer.is_skipping
             await asyncio.sleep(0)  # what is cached is read without waiting: let others in between
-        # Bytes that a look saw and that are gone (a truncation in between) are not waited for: the next look tells.
-        self.read_to_bytes = max(position, self.facts.size_bytes) if is_at_end else position
+        self.read_to_bytes = position
+        if is_at_end and position < self.facts.size_bytes:
+            self._doubt(position)
         return max(position - start, 0)
+
+    def _doubt(self, size_bytes: int) -> None:
+        """Take notice that bytes which a look saw are gone: what stands before the offset tells whether it was emptied.
+
+        It does not follow that it was emptied after what was read now; the lines may be the new ones already.
+        """
+        self.sound_bytes = self.facts.size_bytes
+        self.facts = replace(self.facts, size_bytes=size_bytes)
+        self.is_doubtful = True
 
 
 @dataclass(slots=True, eq=False)
