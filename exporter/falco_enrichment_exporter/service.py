@@ -143,7 +143,7 @@ async def serve(settings: ServeSettings, feed: Feed | None = None) -> None:
         if stored is not None:
             fleet.restore(stored.fleet)
             tally.restore(stored.tally)
-            await sources.files.resume(stored.files, stored.places)
+            await sources.files.resume(stored.paths)
     config = uvicorn.Config(
         web.create(surface),
         log_config=None,
@@ -189,8 +189,7 @@ def _checkpoint(settings: ServeSettings, fleet: Fleet, tally: Tally, sources: So
     patterns = sorted(settings.source.paths)
 
     def state() -> State:
-        files, places = sources.files.paths.marks(), sources.files.paths.places()
-        return State(files=files, fleet=fleet.dump(), tally=tally.dump(), places=places)
+        return State(paths=sources.files.paths.dump(), fleet=fleet.dump(), tally=tally.dump())
 
     def revision() -> object:
         counts = fleet.lines.total() + fleet.rejections.total()

@@ -21,7 +21,7 @@ import msgspec
 from falco_enrichment_exporter.core.fleet import FleetState
 from falco_enrichment_exporter.errors import SetupError
 from falco_enrichment_exporter.exposition.telemetry import Tally
-from falco_enrichment_exporter.sources.follower import FileMark, Place
+from falco_enrichment_exporter.sources.paths import PathsState
 
 MAGIC: Final = b"falco-enrichment-exporter checkpoint 1"
 SYNC_SECONDS: Final = 5.0
@@ -33,10 +33,9 @@ _log = logging.getLogger(__name__)
 class State(msgspec.Struct, frozen=True):
     """All that is stored."""
 
-    files: list[FileMark]
+    paths: PathsState
     fleet: FleetState
     tally: dict[str, dict[str, int]]
-    places: list[tuple[bytes, Place]] = []
 
 
 class Checkpoint:

@@ -22,12 +22,11 @@ from falco_enrichment_exporter.sources.follower import (
     FollowedPath,
     Identity,
     OpenFile,
-    Place,
     identity_of,
 )
 from falco_enrichment_exporter.sources.looking import Patterns, Sight, look
 from falco_enrichment_exporter.sources.notices import News, Notices
-from falco_enrichment_exporter.sources.paths import FollowedPaths, kin_of
+from falco_enrichment_exporter.sources.paths import FollowedPaths, PathsState, kin_of
 from falco_enrichment_exporter.sources.rotated import RotatedFiles
 from falco_enrichment_exporter.sources.shelf import NO_KIN, Shelf
 from falco_enrichment_exporter.sources.warm import WarmSearch
@@ -77,17 +76,12 @@ class FileSource:
         self._is_starting = True
         self._is_resumed = False
 
-    async def resume(self, marks: list[FileMark], places: Iterable[tuple[bytes, Place]]) -> None:
+    async def resume(self, state: PathsState) -> None:
         """Open the files of a checkpoint where they are now, and go on where they were left. Before ``run``."""
         self._is_resumed = True
-        for name, place in places:
-            self.paths[os.fsdecode(name)].places.append(place)
-        for mark in marks:
-            followed = self.paths[os.fsdecode(mark.path)]
-            followed.has_had_file = True
-            followed.changed_ns = followed.seen_ns = mark.changed_ns
+        self.paths.restore(state)
         # What can be known by its content comes first: the inode of one of which nothing was read may be another's now.
-        for mark in sorted(marks, key=lambda mark: mark.place[1] == NO_ANCHOR):
+        for mark in sorted(state.files, key=lambda mark: mark.place[1] == NO_ANCHOR):
             followed = self.paths[os.fsdecode(mark.path)]
             try:
                 await self._resume_file(followed, mark)
@@ -115,11 +109,9 @@ class FileSource:
             self._tally.lost["gone"] += unread
 
     async def _is_delivered(self, followed: FollowedPath, mark: FileMark) -> bool:
-        """Say whether a resumed file is a copy of this one; it then delivers what was not read of this one."""
+        """Say whether a resumed file is a copy of this one: what was not read of this one is read there, or was."""
         for file in followed.files if mark.place[1] != NO_ANCHOR else ():
             if await file.has_place(mark.place):
-                if mark.place[0] < file.offset_bytes <= mark.size_bytes:
-                    file.start_at(*mark.place)
                 return True
         return False
 

@@ -123,10 +123,17 @@ class OpenFile:
         original = self.copy_of
         return original is not None and original.offset_bytes < self.offset_bytes == self.passed_bytes
 
+    @property
+    def size_bytes(self) -> int:
+        """How long the file is at this moment, which may be longer than at the last look."""
+        descriptor = self.content.descriptor
+        return self.facts.size_bytes if descriptor is None else os.fstat(descriptor).st_size
+
     async def end_place(self) -> Place | None:
         """Return the place behind the last newline; None if there is none near the end. Raises OSError."""
-        start = max(self.facts.size_bytes - END_BYTES, 0)
-        tail = await self.bytes_at(start, self.facts.size_bytes - start)
+        size_bytes = self.size_bytes
+        start = max(size_bytes - END_BYTES, 0)
+        tail = await self.bytes_at(start, size_bytes - start)
         newline = tail.rfind(b"\n") + 1
         return (start + newline, anchor_of(tail[:newline])) if newline >= min(ANCHOR_BYTES, start + 1) else None
 
@@ -138,7 +145,7 @@ class OpenFile:
     async def has_place(self, place: Place) -> bool:
         """Say whether this file has what was read before a place; so has a copy of the file. Raises OSError."""
         offset_bytes, (length, _) = place
-        if offset_bytes > self.facts.size_bytes:
+        if offset_bytes > self.size_bytes:
             return False
         return not length or anchor_of(await self.bytes_at(offset_bytes - length, length)) == place[1]
 

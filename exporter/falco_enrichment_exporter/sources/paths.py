@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterable, Iterator
 from typing import Final
 
+import msgspec
 from msgspec.structs import replace
 
 from falco_enrichment_exporter.core.rotation import FileFacts
@@ -21,6 +22,14 @@ from falco_enrichment_exporter.sources.follower import (
 from falco_enrichment_exporter.sources.shelf import Kin, Shelf
 
 _CLOCK_TICK_NS: Final = 10**7  # the times of files go in steps
+
+
+class PathsState(msgspec.Struct, frozen=True):
+    """How far every file was taken in, closed and truncated ones too, and when each path was last looked at."""
+
+    files: list[FileMark]
+    places: list[tuple[bytes, Place]]
+    seen_ns: dict[bytes, int]
 
 
 class FollowedPaths:
@@ -91,9 +100,25 @@ class FollowedPaths:
         bases = [self._names.get(base) for name in followed.names for base in unrotated(name)]
         return list(dict.fromkeys(other for other in (followed, *bases) if other is not None))
 
-    def places(self) -> list[tuple[bytes, Place]]:
-        """Say how far files were taken in that are closed or truncated."""
-        return [(os.fsencode(followed.path), place) for followed in self for place in followed.places]
+    def dump(self) -> PathsState:
+        """Return what must be stored to go on from here."""
+        return PathsState(
+            files=self.marks(),
+            places=[(os.fsencode(followed.path), place) for followed in self for place in followed.places],
+            seen_ns={os.fsencode(followed.path): followed.seen_ns for followed in self},
+        )
+
+    def restore(self, state: PathsState) -> None:
+        """Follow the paths of a stored state; their files are to be opened."""
+        for name, seen_ns in state.seen_ns.items():
+            followed = self[os.fsdecode(name)]
+            followed.changed_ns = followed.seen_ns = seen_ns
+        for name, place in state.places:
+            self[os.fsdecode(name)].places.append(place)
+        for mark in state.files:
+            followed = self[os.fsdecode(mark.path)]
+            followed.has_had_file = True
+            followed.changed_ns = mark.changed_ns
 
     def place(self, followed: FollowedPath, file: OpenFile) -> None:
         """Make a file the one that is under a path now."""

@@ -1,6 +1,7 @@
 """Files that came and went under a path between two looks, or were copied from there: found by name and time."""
 
 import asyncio
+import os
 
 from falco_enrichment_exporter.core.rotation import FileFacts
 from falco_enrichment_exporter.sources.follower import FollowedPath, Identity, OpenFile, identity_of
@@ -20,12 +21,13 @@ class RotatedFiles:
         self._shelf = shelf
         self._patterns = patterns
         self._folders = Folders()
-        self._old: set[Identity] = set()  # files that were rotated before a start without history
+        self._old: dict[Identity, str] = {}  # files that were rotated before a start without history, and their folders
 
     async def pass_over(self) -> None:
         """Leave alone what is there now."""
         found = await asyncio.to_thread(self._folders.list_changed, self._paths.folders())
-        self._old = {identity_of(facts) for _, facts in found}
+        strangers = [(name, facts) for name, facts in found if self._paths.named(name) is None]
+        self._old = {identity_of(facts): os.path.dirname(name) for name, facts in strangers}
 
     async def open_new(self) -> list[tuple[FollowedPath, OpenFile]]:
         """Open what is new since the last look."""
@@ -42,7 +44,8 @@ class RotatedFiles:
         """Leave out what is followed, held open, older than the start, or just being packed."""
         if not found:
             return []
-        known, names = self._paths.identities() | self._old, {name for name, _ in found}
+        self._forget_removed(found)
+        known, names = self._paths.identities() | self._old.keys(), {name for name, _ in found}
         return [
             (name, facts)
             for name, facts in found
@@ -50,6 +53,14 @@ class RotatedFiles:
             if not self._patterns.has_match(name)
             if not (name.endswith(PACKED) and name.removesuffix(PACKED) in names)
         ]
+
+    def _forget_removed(self, found: Listing) -> None:
+        """Forget old files that are gone: another file may get their inode."""
+        there = {identity_of(facts) for _, facts in found}
+        folders = {os.path.dirname(name) for name, _ in found}
+        gone = [old for old, folder in self._old.items() if folder in folders and old not in there]
+        for old in gone:
+            del self._old[old]
 
     async def _open(self, followed: FollowedPath, found: Listing) -> list[OpenFile]:
         """Open those that were written since the last look, the oldest first, and make them files of the path.

@@ -71,7 +71,7 @@ class Shelf:
         own_end = await file.end_place()
         originals: dict[Place, OpenFile] = {}
         for other in kin.files:
-            if other is not file:
+            if other is not file and other.copy_of is not file:  # or neither would deliver what both have
                 with contextlib.suppress(OSError):  # what is wrong with that one shows when it is read
                     originals |= dict.fromkeys(await _shared(file, own_end, other), other)
         place = max([*known, *originals], default=(0, NO_ANCHOR))
@@ -136,11 +136,14 @@ class Shelf:
 
 
 async def _shared(file: OpenFile, own_end: Place | None, other: OpenFile) -> list[Place]:
-    """Return how far a file is the same as another one, if it is."""
+    """Return how far a file is the same as another one, if it is.
+
+    The other one is taken as it is now: it may have grown before it was copied, and nobody has looked at it since.
+    """
     end = await other.end_place()
     if end is not None and await _has(file, end):
         return [end]
-    is_shorter = file.facts.size_bytes <= other.facts.size_bytes
+    is_shorter = file.facts.size_bytes <= other.size_bytes
     if is_shorter and own_end is not None and await _has(other, own_end):
         return [own_end]
     return [other.place] if await _has(file, other.place) else []
