@@ -3,6 +3,7 @@
 import os
 import random
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -39,25 +40,31 @@ class Load:
             self._sleep()
         os.write(self._falco, data[cut:])
         if chance.random() < 0.4:
-            chance.choice((self._rename, self._rename_late))()
+            chance.choice((self._rename, self._rename_late, self._copytruncate))()
 
     def _sleep(self) -> None:
         for _ in polls(self._chance.random() * 0.05, every=0.01):
             pass
 
-    def _shift(self) -> None:
-        """Make room for falco.log.1; nothing is removed, since what is removed unread is lost."""
-        self._world.rotate(keep=10_000)
+    def _rotated(self) -> Path:
+        """Name a rotated file; none is ever removed, since what is removed unread is lost."""
+        return self._world.beside(f".{self.phase:04}-{self._chance.random()}")
 
     def _rename(self) -> None:
-        self._world.log.rename(self._world.beside(f".{self.phase:04}-{self._chance.random()}"))
+        self._world.log.rename(self._rotated())
         self._falco = self._world.open()
 
     def _rename_late(self) -> None:
         """Write on to the renamed file for a moment."""
-        self._world.log.rename(self._world.beside(f".{self.phase:04}-{self._chance.random()}"))
+        self._world.log.rename(self._rotated())
         self._world.write(f"phase {self.phase}", 3, to=self._falco)
         self._falco = self._world.open()
+
+    def _copytruncate(self) -> None:
+        self._world.copy(self._rotated())
+        if self._chance.random() < 0.3:
+            self._sleep()
+        self._world.truncate()
 
 
 @pytest.mark.parametrize("is_notified", [True], ids=["inotify"])

@@ -1,6 +1,7 @@
 """Many files, few descriptors, few watches, and writers that do not share: cases N and L7 of the catalogue."""
 
 import os
+import shutil
 import signal
 import time
 from pathlib import Path
@@ -58,8 +59,8 @@ def test_a_thousand_files_are_served_at_little_cost(follow: Follow, world: World
 
 @pytest.mark.parametrize("is_notified", [True, False], ids=["inotify", "polling"])
 def test_more_files_than_descriptors_are_served_in_turn(follow: Follow, world: World, *, is_notified: bool) -> None:
-    """N2: two hundred files and 64 descriptors; nothing from before the start is counted, all later lines are."""
-    watch, files = Watch(), _files(world, 200)
+    """N2: a hundred and twenty files and 64 descriptors; nothing from before the start is counted, all later lines are."""
+    watch, files = Watch(), _files(world, 120)
     for file in files:
         world.write("before", 1, to=file)
     world.expected.clear()
@@ -69,6 +70,16 @@ def test_more_files_than_descriptors_are_served_in_turn(follow: Follow, world: W
         for file in files:
             world.write(rule, 2, to=file)
         counts(exporter, world, watch, within=20)
+    for file in files[:60]:
+        world.write("old", 1, to=file)
+        file.rename(file.with_name(file.name + ".1"))
+        world.write("new", 1, to=file)
+    for file in files[60:80]:
+        world.write("copied", 1, to=file)
+        shutil.copyfile(file, file.with_name(file.name + ".1"))
+        os.truncate(file, 0)
+        world.write("after", 1, to=file)
+    counts(exporter, world, watch, within=20)
     assert len(descriptors(exporter)) <= 64
     exporter.process.kill()
     exporter.process.wait()

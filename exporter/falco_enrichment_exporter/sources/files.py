@@ -60,7 +60,7 @@ class FileSource:
     ) -> None:
         self.caught_up = asyncio.Event()
         self.shelf = Shelf(fleet, limit_bytes)
-        self.paths = FollowedPaths(self.shelf, most_open)
+        self.paths = FollowedPaths(self.shelf, most_open, self._is_busy)
         self._patterns = Patterns(patterns)
         self._fleet = fleet
         self._tally = tally
@@ -91,7 +91,7 @@ class FileSource:
 
     async def _resume_file(self, followed: FollowedPath, mark: FileMark) -> None:
         """Find the file of a mark; what is gone with everything that was not read of it is counted as lost."""
-        await self.paths.make_room(self._grown.keys() | self._warm.files())
+        await self.paths.make_room()
         file = await self.shelf.open_marked(followed, mark, self.paths.identities())
         unread = max(mark.size_bytes - mark.place[0], 0)
         if file is not None:
@@ -223,6 +223,9 @@ class FileSource:
         file.facts = facts
         self._note_growth(followed, file)
 
+    def _is_busy(self, file: OpenFile) -> bool:
+        return file in self._grown or file in self._warm.files()
+
     def _note_growth(self, followed: FollowedPath, file: OpenFile) -> None:
         if file.has_more:
             self._grown.setdefault(file, followed)
@@ -265,7 +268,7 @@ class FileSource:
                     followed.unreadable = found
 
     async def _open(self, followed: FollowedPath) -> OpenFile:
-        await self.paths.make_room(self._grown.keys() | self._warm.files())
+        await self.paths.make_room()
         is_resumed = not self._is_starting or self._is_resumed
         file = await self.shelf.open(followed.path, kin_of(self.paths.kin(followed)) if is_resumed else NO_KIN)
         if followed.has_had_file:
@@ -281,6 +284,8 @@ class FileSource:
             await self._rotated.pass_over()
         for followed, file in await self._rotated.open_new():
             self._note_growth(followed, file)
+        if self._rotated.has_more:
+            return  # there was no room for all
         for followed in self._touched:
             facts = followed.known_facts
             followed.seen_ns = facts.changed_ns if facts is not None else followed.changed_ns
@@ -306,9 +311,7 @@ class FileSource:
         for followed in self.paths:
             for file in list(followed.left):
                 if file.left_at is not None and now - file.left_at > LINGER_SECONDS and not file.has_more:
-                    followed.left.remove(file)
-                    followed.places.append(file.place)
-                    await self.shelf.close(file)
+                    await self.paths.release(followed, file)
                     if file.lag_bytes:
                         self._fleet.reject("unfinished")
                         self._tally.lost["unfinished"] += file.lag_bytes

@@ -234,6 +234,11 @@ class FollowedPath:
             return self.current.facts
         return self.parked.facts if self.parked is not None else None
 
+    @property
+    def known_places(self) -> list[Place]:
+        """How far files were taken in that are not open: closed, truncated, or parked."""
+        return [*self.places, self.parked.place] if self.parked is not None else list(self.places)
+
     def marks(self) -> list[FileMark]:
         """Say how far every file was taken in."""
         marks = [self.mark(file) for file in self.files]

@@ -3,7 +3,7 @@
 import errno
 import os
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
 import msgspec
@@ -35,8 +35,9 @@ class PathsState(msgspec.Struct, frozen=True):
 class FollowedPaths:
     """Every path that is or was followed. No more than ``most_open`` files are held open, if some of them are quiet."""
 
-    def __init__(self, shelf: Shelf, most_open: int) -> None:
+    def __init__(self, shelf: Shelf, most_open: int, is_busy: Callable[[OpenFile], bool]) -> None:
         self._shelf = shelf
+        self._is_busy = is_busy
         self._most_open = most_open
         self._paths: dict[str, FollowedPath] = {}
         self._folders: set[str] = set()
@@ -91,6 +92,10 @@ class FollowedPaths:
         known = (followed.known_facts for followed in self._paths.values())
         return {identity_of(facts) for facts in known if facts is not None}
 
+    def known_identities(self) -> set[Identity]:
+        """Return all files that are held open or parked."""
+        return self.identities() | self.current_identities()
+
     def left_files(self) -> dict[OpenFile, FollowedPath]:
         """Return the files that are no longer under their paths."""
         return {file: followed for followed in self._paths.values() for file in followed.left}
@@ -135,17 +140,33 @@ class FollowedPaths:
                     return file
         return None
 
-    async def make_room(self, busy: Iterable[OpenFile]) -> None:
-        """Close a file that is quiet if there are too many. Raises OSError if none is."""
+    async def make_room(self) -> None:
+        """Close a file that is quiet if there are too many. Raises OSError if none is.
+
+        A current file is opened again when it changes. A rotated one is not, so it is closed only if no other is left.
+        """
         if self._shelf.open_files < self._most_open:
             return
         for followed in self:
-            file = followed.current
-            if file is not None and not file.has_more and file not in busy:
+            if followed.current is not None and self._is_quiet(followed.current):
                 await self.park(followed)
                 self._paths[followed.path] = self._paths.pop(followed.path)  # so the next time it is another's turn
                 return
+        for file, followed in self.left_files().items():
+            if self._is_quiet(file) and not file.lag_bytes:
+                await self.release(followed, file)
+                return
         raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    async def release(self, followed: FollowedPath, file: OpenFile) -> None:
+        """Close a file that is no longer under its path; a copy of it is known by the place that was reached."""
+        followed.left.remove(file)
+        if file.place not in followed.places:
+            followed.places.append(file.place)
+        await self._shelf.close(file)
+
+    def _is_quiet(self, file: OpenFile) -> bool:
+        return not file.has_more and not self._is_busy(file)
 
     async def park(self, followed: FollowedPath, *, is_stale: bool = False) -> None:
         """Close the current file; it is opened again once it has changed, or at the next look if it is stale."""
@@ -161,5 +182,5 @@ def kin_of(paths: Iterable[FollowedPath]) -> Kin:
     together = list(paths)
     return Kin(
         files=[file for followed in together for file in followed.files],
-        places=[place for followed in together for place in followed.places],
+        places=[place for followed in together for place in followed.known_places],
     )

@@ -21,6 +21,7 @@ class RotatedFiles:
         self._shelf = shelf
         self._patterns = patterns
         self._folders = Folders()
+        self.has_more = False  # files that could not be opened yet
         self._old: dict[Identity, str] = {}  # files that were rotated before a start without history, and their folders
 
     async def pass_over(self) -> None:
@@ -30,7 +31,10 @@ class RotatedFiles:
         self._old = {identity_of(facts): os.path.dirname(name) for name, facts in strangers}
 
     async def open_new(self) -> list[tuple[FollowedPath, OpenFile]]:
-        """Open what is new since the last look."""
+        """Open what is new since the last look, as far as there is room."""
+        if self.has_more:
+            self._folders = Folders()
+            self.has_more = False
         found = self._strangers(await asyncio.to_thread(self._folders.list_changed, self._paths.folders()))
         followed = self._paths if found else ()
         return [(path, file) for path in followed for file in await self._open(path, found)]
@@ -45,7 +49,7 @@ class RotatedFiles:
         if not found:
             return []
         self._forget_removed(found)
-        known, names = self._paths.identities() | self._old.keys(), {name for name, _ in found}
+        known, names = self._paths.known_identities() | self._old.keys(), {name for name, _ in found}
         return [
             (name, facts)
             for name, facts in found
@@ -75,8 +79,16 @@ class RotatedFiles:
         if not new:
             return []
         kin = kin_of(self._paths.kin(followed))
-        files = await self._shelf.open_rotated(followed, [name for _, name in sorted(new)], kin)
-        for file in files:
-            file.left_at = asyncio.get_running_loop().time()
-            followed.left.append(file)
+        files = []
+        for _, name in sorted(new):
+            try:
+                await self._paths.make_room()
+            except OSError:
+                self.has_more = True
+                break
+            file = await self._shelf.open_rotated(name, followed.seen_ns, kin)
+            if file is not None:
+                file.left_at = asyncio.get_running_loop().time()
+                files.append(file)
+                followed.left.append(file)
         return files

@@ -110,12 +110,8 @@ class Shelf:
                 await self.close(file)
         return None
 
-    async def open_rotated(self, followed: FollowedPath, names: Iterable[str], kin: Kin) -> list[OpenFile]:
-        """Open what came and went under a path since the last look, in this order."""
-        files = [await self._open_new(name, followed.seen_ns, kin) for name in names]
-        return [file for file in files if file is not None]
-
-    async def _open_new(self, name: str, since_ns: int, kin: Kin) -> OpenFile | None:
+    async def open_rotated(self, name: str, since_ns: int, kin: Kin) -> OpenFile | None:
+        """Open what came and went under a path since the last look; None if it cannot be read or is not so new."""
         file = await self._open_or_none(name, kin)
         if file is None:
             return None
