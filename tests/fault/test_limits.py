@@ -59,7 +59,7 @@ def test_a_thousand_files_are_served_at_little_cost(follow: Follow, world: World
 
 @pytest.mark.parametrize("is_notified", [True, False], ids=["inotify", "polling"])
 def test_more_files_than_descriptors_are_served_in_turn(follow: Follow, world: World, *, is_notified: bool) -> None:
-    """N2: a hundred and twenty files and 64 descriptors; nothing from before the start is counted, all later lines are."""
+    """N2: 120 files and 64 descriptors; nothing from before the start is counted, all later lines are."""
     watch, files = Watch(), _files(world, 120)
     for file in files:
         world.write("before", 1, to=file)
