@@ -24,9 +24,9 @@ SHOWN = ("prometheus-client", "msgspec", "uvloop", "uvicorn", "starlette", "aiof
 def serve(arguments: Sequence[str]) -> int:
     """Follow Falco's output, serve /metrics."""
     _prepare_process()
-    from falco_enrichment_exporter import settings  # noqa: PLC0415  version and --help need none of it
+    from falco_enrichment_exporter import loading  # noqa: PLC0415  version and --help need none of it
 
-    loaded = settings.load(arguments, prog=f"{PROG} serve")
+    loaded = loading.load(arguments, prog=f"{PROG} serve")
     if not loaded.source.paths and not loaded.receiver.enabled:
         raise SetupError(
             "--source.paths: nothing to follow; give the file Falco writes to, such as"
@@ -38,11 +38,11 @@ def serve(arguments: Sequence[str]) -> int:
 def demo(arguments: Sequence[str]) -> int:
     """Serve a built-in synthetic Falco."""
     _prepare_process()
-    from falco_enrichment_exporter import settings  # noqa: PLC0415
+    from falco_enrichment_exporter import loading  # noqa: PLC0415
     from falco_enrichment_exporter.commands.demo import SyntheticFalco  # noqa: PLC0415
 
     with SyntheticFalco() as falco:
-        return _run(settings.load(arguments, prog=f"{PROG} demo", defaults=falco.settings), falco.run)
+        return _run(loading.load(arguments, prog=f"{PROG} demo", defaults=falco.settings), falco.run)
 
 
 def version(arguments: Sequence[str]) -> int:

@@ -24,12 +24,13 @@ from falco_enrichment_exporter.exposition.native import NativeSeries
 from falco_enrichment_exporter.exposition.page import Page
 from falco_enrichment_exporter.exposition.rules import read_rules
 from falco_enrichment_exporter.exposition.telemetry import SourceStatus, Tally, TelemetryCollector
-from falco_enrichment_exporter.settings import ServeSettings, parse_address
+from falco_enrichment_exporter.settings import ServeSettings
 from falco_enrichment_exporter.sources.checkpoint import Checkpoint, State, name_of
 from falco_enrichment_exporter.sources.files import FileSource
 from falco_enrichment_exporter.sources.notices import Notices
 from falco_enrichment_exporter.sources.pipes import Pipes, PipeSource
 from falco_enrichment_exporter.sources.receiver import Receiver
+from falco_enrichment_exporter.values import parse_address
 from falco_enrichment_exporter.web import app as web
 from falco_enrichment_exporter.web.protocol import BoundedProtocol
 from falco_enrichment_exporter.web.status import status
@@ -144,7 +145,20 @@ async def serve(settings: ServeSettings, feed: Feed | None = None) -> None:
             fleet.restore(stored.fleet)
             tally.restore(stored.tally)
             await sources.files.resume(stored.paths)
-    config = uvicorn.Config(
+    for listener in sockets:
+        _log.info("listening", extra={"address": _written(listener), "version": __version__})
+    beside: list[Feed] = [sources.files.run, sources.pipes.run]
+    beside += [sources.stdin.run] if sources.stdin is not None else []
+    beside += [partial(checkpoint.run, sources.files.caught_up)] if checkpoint is not None else []
+    beside += [feed] if feed is not None else []
+    await _run(Server(_web_config(surface), ending), sockets, beside)
+    if checkpoint is not None:
+        checkpoint.close()
+    await sources.files.close()
+
+
+def _web_config(surface: web.Surface) -> uvicorn.Config:
+    return uvicorn.Config(
         web.create(surface),
         log_config=None,
         access_log=False,
@@ -157,16 +171,6 @@ async def serve(settings: ServeSettings, feed: Feed | None = None) -> None:
         http=BoundedProtocol,
         h11_max_incomplete_event_size=16 * 1024,
     )
-    for listener in sockets:
-        _log.info("listening", extra={"address": _written(listener), "version": __version__})
-    beside: list[Feed] = [sources.files.run, sources.pipes.run]
-    beside += [sources.stdin.run] if sources.stdin is not None else []
-    beside += [partial(checkpoint.run, sources.files.caught_up)] if checkpoint is not None else []
-    beside += [feed] if feed is not None else []
-    await _run(Server(config, ending), sockets, beside)
-    if checkpoint is not None:
-        checkpoint.close()
-    await sources.files.close()
 
 
 def _receiver(settings: ServeSettings, fleet: Fleet, tally: Tally) -> Receiver | None:

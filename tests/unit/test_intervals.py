@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from falco_enrichment_exporter.core.fleet import Fleet, Track
+from falco_enrichment_exporter.core.fleet import Fleet
 from falco_enrichment_exporter.core.intervals import Life
+from falco_enrichment_exporter.core.track import Track
 from snapshots import SECOND, START_NS, make_fleet, make_snapshot
 
 FAILED = "falco.n_failed_thread_lookups"

@@ -9,15 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from falco_enrichment_exporter.errors import SetupError
-from falco_enrichment_exporter.settings import (
-    ENV_PREFIX,
-    ServeSettings,
-    load,
-    parse_address,
-    parse_duration,
-    parse_size,
-    split_commas,
-)
+from falco_enrichment_exporter.loading import load
+from falco_enrichment_exporter.settings import ENV_PREFIX, ServeSettings
+from falco_enrichment_exporter.values import parse_address, parse_duration, parse_size, split_commas
 
 TABLE = "--source.thread-table-size"
 

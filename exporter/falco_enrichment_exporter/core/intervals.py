@@ -13,7 +13,8 @@ from typing import Final
 import msgspec
 
 from falco_enrichment_exporter.core import catalog
-from falco_enrichment_exporter.core.records import Fields, Number, Snapshot
+from falco_enrichment_exporter.core.records import Snapshot
+from falco_enrichment_exporter.core.units import Fields, Number
 
 WINDOWS: Final = {"last": 1, "last3": 3}
 GAPS_KEPT: Final = 5

@@ -7,8 +7,9 @@ from prometheus_client.registry import Collector
 
 from falco_enrichment_exporter.core import series
 from falco_enrichment_exporter.core.catalog import COUNTERS, PREFIX, REPORTED_GROUPS, SERIES_FIELDS, Kind
-from falco_enrichment_exporter.core.fleet import Fleet, Track
+from falco_enrichment_exporter.core.fleet import Fleet
 from falco_enrichment_exporter.core.intervals import WINDOWS
+from falco_enrichment_exporter.core.track import Track
 from falco_enrichment_exporter.exposition.families import Families, Labels
 from falco_enrichment_exporter.exposition.hosts import Sink
 

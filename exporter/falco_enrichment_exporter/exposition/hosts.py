@@ -12,7 +12,8 @@ from typing import Protocol
 from prometheus_client.utils import floatToGoString
 
 from falco_enrichment_exporter.core.catalog import Kind
-from falco_enrichment_exporter.core.fleet import Fleet, Track
+from falco_enrichment_exporter.core.fleet import Fleet
+from falco_enrichment_exporter.core.track import Track
 from falco_enrichment_exporter.exposition.families import TYPES, Labels
 from falco_enrichment_exporter.exposition.telemetry import Tally
 

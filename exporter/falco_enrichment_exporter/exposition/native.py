@@ -9,8 +9,8 @@ from collections.abc import Iterator, Mapping
 from typing import Final
 
 from falco_enrichment_exporter.core.catalog import BY_KEY, JSON_ONLY, PATTERNS, SYSCALL, Field, Kind, Pattern
-from falco_enrichment_exporter.core.fleet import Track
-from falco_enrichment_exporter.core.records import Number
+from falco_enrichment_exporter.core.track import Track
+from falco_enrichment_exporter.core.units import Number
 from falco_enrichment_exporter.exposition.families import Labels
 from falco_enrichment_exporter.exposition.hosts import Sink
 

@@ -16,19 +16,14 @@ from falco_enrichment_exporter.core.fleet import Fleet
 from falco_enrichment_exporter.core.lines import LineBuffer
 from falco_enrichment_exporter.core.rotation import Change, FileFacts, compare
 from falco_enrichment_exporter.exposition.telemetry import Tally
-from falco_enrichment_exporter.sources.follower import (
-    NO_ANCHOR,
-    FileMark,
-    FollowedPath,
-    Identity,
-    OpenFile,
-    identity_of,
-)
+from falco_enrichment_exporter.sources.follower import FollowedPath, OpenFile
 from falco_enrichment_exporter.sources.looking import Patterns, Sight, look
+from falco_enrichment_exporter.sources.marks import NO_ANCHOR, FileMark, Identity, identity_of
 from falco_enrichment_exporter.sources.notices import News, Notices
+from falco_enrichment_exporter.sources.opening import Opener
 from falco_enrichment_exporter.sources.paths import FollowedPaths, PathsState, kin_of
 from falco_enrichment_exporter.sources.rotated import RotatedFiles
-from falco_enrichment_exporter.sources.shelf import NO_KIN, Shelf
+from falco_enrichment_exporter.sources.shelf import Shelf
 from falco_enrichment_exporter.sources.warm import WarmSearch
 
 READ_BYTES = 1 << 20
@@ -73,54 +68,35 @@ class FileSource:
         self._grown: dict[OpenFile, FollowedPath] = {}  # files that have more
         self._failed: dict[OpenFile, FollowedPath] = {}  # those that could not be read, until the next look
         self._rotated = RotatedFiles(self.paths, self.shelf, self._patterns)
+        self._opener = Opener(self.paths, self.shelf, tally, self._warm)
         self._is_starting = True
-        self._is_resumed = False
 
     async def resume(self, state: PathsState) -> None:
         """Open the files of a checkpoint where they are now, and go on where they were left. Before ``run``."""
-        self._is_resumed = True
+        self._opener.is_first = False
         self.paths.restore(state)
         # What can be known by its content comes first: the inode of one of which nothing was read may be another's now.
         for mark in sorted(state.files, key=lambda mark: mark.place[1] == NO_ANCHOR):
             followed = self.paths[os.fsdecode(mark.path)]
             try:
-                await self._resume_file(followed, mark)
+                await self._go_on(followed, mark)
             except OSError as error:  # a folder that is not there yet, or a file that may not be read now
                 followed.parked = replace(mark, changed_ns=0)  # it is looked for at each look
                 self._lose(followed, error, 0)
 
-    async def _resume_file(self, followed: FollowedPath, mark: FileMark) -> None:
-        """Find the file of a mark; what is gone with everything that was not read of it is counted as lost."""
-        await self.paths.make_room()
-        file = await self.shelf.open_marked(followed, mark, self.paths.identities())
-        unread = max(mark.size_bytes - mark.place[0], 0)
+    async def _go_on(self, followed: FollowedPath, mark: FileMark) -> None:
+        file = await self._opener.open_marked(followed, mark)
         if file is not None:
             file.left_at = asyncio.get_running_loop().time()
             followed.left.append(file)
             self._note_growth(followed, file)
-        elif identity_of(mark.facts) in self.paths.identities() or await self._is_delivered(followed, mark):
-            pass  # another mark has led to it, or to a copy of it
-        elif _identity_under(followed.path) == identity_of(mark.facts):
-            self._tally.rotations["truncate"] += 1
-            self._tally.lost["truncated"] += unread
-            followed.places.append(mark.place)
-            followed.has_had_file = False  # it is no other file that will be opened
-        else:
-            self._tally.lost["gone"] += unread
-
-    async def _is_delivered(self, followed: FollowedPath, mark: FileMark) -> bool:
-        """Say whether a resumed file is a copy of this one: what was not read of this one is read there, or was."""
-        for file in followed.files if mark.place[1] != NO_ANCHOR else ():
-            if await file.has_place(mark.place):
-                return True
-        return False
 
     async def run(self) -> None:
         """Follow until cancelled."""
         now = asyncio.get_running_loop().time
         await self._look_at_all()
         await self._warm.run()
-        self._is_starting = False
+        self._is_starting = self._opener.is_first = False
         due = now() + self._poll_seconds
         while True:
             has_more = await self._read_turn()
@@ -137,9 +113,7 @@ class FileSource:
     async def close(self) -> None:
         """Close every file."""
         self._notices.close()
-        for followed in self.paths:
-            for file in followed.files:
-                await self.shelf.close(file)
+        await self.paths.close()
 
     # -- looking -------------------------------------------------------------------------------------------------
 
@@ -187,7 +161,10 @@ class FileSource:
                 await self._meet(followed, found, now)
         await self._find_rotated()
         await self._fill(sight)
-        await self._close_left(now)
+        for unfinished in await self.paths.close_quiet(before=now - LINGER_SECONDS):
+            self._fleet.reject("unfinished")
+            self._tally.lost["unfinished"] += unfinished
+        self.paths.forget_gone(self._patterns)
         self._on_pipes(sight.pipes)
         self._notices.watch(self._patterns.folders() | self.paths.folders())
         self._tally.is_notified = self._notices.is_up
@@ -206,7 +183,7 @@ class FileSource:
                 await self._update(followed, followed.current, found)
         elif followed.parked is not None:
             try:
-                await self._resume_file(followed, followed.parked)
+                await self._go_on(followed, followed.parked)
                 followed.parked = None
             except OSError as error:
                 self._lose(followed, error, now)
@@ -257,30 +234,18 @@ class FileSource:
             try:
                 # A link to a file that is followed under another of the paths is not another file.
                 if followed.known_facts is None and identity_of(found) not in current:
-                    file = self.paths.take_left(found) or await self._open(followed)
+                    file = self.paths.take_left(found) or await self._opener.open(followed)
                     self.paths.place(followed, file)
                     self._note_growth(followed, file)
                     current.add(identity_of(found))
-                followed.is_up, followed.has_failed, followed.is_gone = True, False, False
+                followed.recover()
             except OSError as error:
                 self._lose(followed, error, 0)
                 if self._is_starting:
                     followed.unreadable = found
 
-    async def _open(self, followed: FollowedPath) -> OpenFile:
-        await self.paths.make_room()
-        is_resumed = not self._is_starting or self._is_resumed
-        file = await self.shelf.open(followed.path, kin_of(self.paths.kin(followed)) if is_resumed else NO_KIN)
-        if followed.has_had_file:
-            self._tally.rotations["rename"] += 1
-        elif (old := self._old_part(followed, file)) is not None:
-            self._tally.skipped_bytes += old
-            await self._warm.add(file, old)
-        followed.has_had_file = True
-        return file
-
     async def _find_rotated(self) -> None:
-        if self._is_starting and not self._is_resumed:
+        if self._opener.is_first:
             await self._rotated.pass_over()
         for followed, file in await self._rotated.open_new():
             self._note_growth(followed, file)
@@ -291,32 +256,10 @@ class FileSource:
             followed.seen_ns = facts.changed_ns if facts is not None else followed.changed_ns
         self._touched.clear()
 
-    def _old_part(self, followed: FollowedPath, file: OpenFile) -> int | None:
-        """Return how much of a file was there at a start without history; None if it is all new."""
-        if self._is_starting and not self._is_resumed:
-            return file.facts.size_bytes
-        found = followed.unreadable
-        return found.size_bytes if found is not None and identity_of(found) == file.identity else None
-
     def _lose(self, followed: FollowedPath, error: OSError, now: float) -> None:
-        if followed.is_up or not followed.has_failed:
+        if followed.fail(now, is_gone=isinstance(error, FileNotFoundError)):
             self._tally.errors[errno.errorcode.get(error.errno or 0, "unknown")] += 1
             _log.warning("source cannot be read", extra={"path": followed.label, "error": error.strerror or str(error)})
-        followed.is_up, followed.has_failed = False, True
-        followed.is_gone = isinstance(error, FileNotFoundError)
-        if followed.is_gone:
-            followed.leave_current(now)
-
-    async def _close_left(self, now: float) -> None:
-        for followed in self.paths:
-            for file in list(followed.left):
-                if file.left_at is not None and now - file.left_at > LINGER_SECONDS and not file.has_more:
-                    await self.paths.release(followed, file)
-                    if file.lag_bytes:
-                        self._fleet.reject("unfinished")
-                        self._tally.lost["unfinished"] += file.lag_bytes
-            if followed.is_gone and followed.path not in self._patterns and not followed.marks():
-                self.paths.remove(followed)  # a glob's file that is gone
 
     # -- reading -------------------------------------------------------------------------------------------------
 
@@ -354,11 +297,3 @@ class FileSource:
         self._tally.read_bytes += await file.read(self._buffer, TURN_BYTES)
         self._fleet.reject("oversize", self._buffer.oversize_lines)
         self._buffer.oversize_lines = 0
-
-
-def _identity_under(path: str) -> Identity | None:
-    try:
-        found = os.stat(path)
-    except OSError:
-        return None
-    return found.st_dev, found.st_ino

@@ -6,62 +6,27 @@ import re
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from hashlib import blake2b
 from typing import Final
-
-import msgspec
 
 from falco_enrichment_exporter.core.intake import Intake
 from falco_enrichment_exporter.core.lines import Block, LineBuffer
 from falco_enrichment_exporter.core.rotation import FileFacts
+from falco_enrichment_exporter.sources.marks import (
+    ANCHOR_BYTES,
+    NO_ANCHOR,
+    Anchor,
+    FileMark,
+    Identity,
+    Place,
+    anchor_of,
+    identity_of,
+)
 from falco_enrichment_exporter.sources.reading import Bytes
 
 PLACES_KEPT: Final = 16
 END_BYTES: Final = 8192
-ANCHOR_BYTES: Final = 1024  # about a line, which holds a time in nanoseconds: no two are the same
 
 _GENERATION: Final = re.compile(r"[-._]\d[-._:+\dTZ]*\.")
-
-Identity = tuple[int, int]
-"""(device, inode)."""
-
-Anchor = tuple[int, bytes]
-"""Length and digest of what stands right before an offset: if it does no more, the file was rewritten."""
-
-NO_ANCHOR: Final[Anchor] = (0, b"")
-
-Place = tuple[int, Anchor]
-"""An offset, and by what to know it again."""
-
-
-class FileMark(msgspec.Struct, frozen=True):
-    """One file: which it is, how far it was taken in, and the fragments of a line that was split. Can be stored."""
-
-    path: bytes  # a file name may hold bytes that are no text
-    device: int
-    inode: int
-    changed_ns: int
-    place: Place
-    is_skipping: bool
-    is_current: bool
-    fragments: dict[str, bytes]
-    size_bytes: int = 0
-
-    @property
-    def facts(self) -> FileFacts:
-        """The facts of the file when it was marked."""
-        return FileFacts(self.device, self.inode, self.size_bytes, self.changed_ns)
-
-
-def identity_of(facts: FileFacts) -> Identity:
-    """Return what tells the file of these facts from any other one."""
-    return facts.device, facts.inode
-
-
-def anchor_of(before: bytes | bytearray | memoryview) -> Anchor:
-    """Make the anchor of an offset from the bytes before it."""
-    tail = before[-ANCHOR_BYTES:]
-    return len(tail), blake2b(tail, digest_size=16).digest()
 
 
 def _anchor_after(block: Block) -> Anchor:
@@ -265,6 +230,18 @@ class FollowedPath:
             self.current.left_at = now
             self.left.append(self.current)
             self.current = None
+
+    def fail(self, now: float, *, is_gone: bool) -> bool:
+        """Note that the path cannot be read; say whether that is news."""
+        is_news = self.is_up or not self.has_failed
+        self.is_up, self.has_failed, self.is_gone = False, True, is_gone
+        if is_gone:
+            self.leave_current(now)
+        return is_news
+
+    def recover(self) -> None:
+        """Note that the path can be read."""
+        self.is_up, self.has_failed, self.is_gone = True, False, False
 
     def hand_on_fragments(self, file: OpenFile) -> None:
         """Let a line that was split before a rotation be completed behind it: the runtime splits across files."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from falco_enrichment_exporter.core.rotation import FileFacts
-from falco_enrichment_exporter.sources.follower import Identity
+from falco_enrichment_exporter.sources.marks import Identity
 from falco_enrichment_exporter.sources.reading import PACKED, facts_of
 
 _COMPRESSED: Final = (PACKED, ".xz", ".zst", ".bz2")

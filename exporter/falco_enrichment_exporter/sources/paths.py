@@ -10,15 +10,9 @@ import msgspec
 from msgspec.structs import replace
 
 from falco_enrichment_exporter.core.rotation import FileFacts
-from falco_enrichment_exporter.sources.follower import (
-    FileMark,
-    FollowedPath,
-    Identity,
-    OpenFile,
-    Place,
-    identity_of,
-    unrotated,
-)
+from falco_enrichment_exporter.sources.follower import FollowedPath, OpenFile, unrotated
+from falco_enrichment_exporter.sources.looking import Patterns
+from falco_enrichment_exporter.sources.marks import FileMark, Identity, Place, identity_of
 from falco_enrichment_exporter.sources.shelf import Kin, Shelf
 
 _CLOCK_TICK_NS: Final = 10**7  # the times of files go in steps
@@ -60,12 +54,6 @@ class FollowedPaths:
         followed.find_names()
         self._names |= dict.fromkeys(followed.names, followed)
         self._folders |= followed.folders
-
-    def remove(self, followed: FollowedPath) -> None:
-        """Forget a path."""
-        del self._paths[followed.path]
-        self._names = {name: known for name, known in self._names.items() if known is not followed}
-        self._folders = {os.path.dirname(name) for name in self._names}
 
     def marks(self) -> list[FileMark]:
         """Say how far every file was taken in."""
@@ -157,6 +145,29 @@ class FollowedPaths:
                 await self.release(followed, file)
                 return
         raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    async def close(self) -> None:
+        """Close every file."""
+        for followed in self:
+            for file in followed.files:
+                await self._shelf.close(file)
+
+    async def close_quiet(self, before: float) -> list[int]:
+        """Close rotated files that have not grown since then; return the lengths of their unfinished last lines."""
+        unfinished = []
+        for file, followed in self.left_files().items():
+            if file.left_at is not None and file.left_at < before and not file.has_more:
+                await self.release(followed, file)
+                unfinished += [file.lag_bytes] if file.lag_bytes else []
+        return unfinished
+
+    def forget_gone(self, patterns: Patterns) -> None:
+        """Forget the paths of a glob whose files are gone; paths that are named stay."""
+        for followed in self:
+            if followed.is_gone and followed.path not in patterns and not followed.marks():
+                del self._paths[followed.path]
+                self._names = {name: known for name, known in self._names.items() if known is not followed}
+                self._folders = {os.path.dirname(name) for name in self._names}
 
     async def release(self, followed: FollowedPath, file: OpenFile) -> None:
         """Close a file that is no longer under its path; a copy of it is known by the place that was reached."""

@@ -14,7 +14,7 @@ from falco_enrichment_exporter.core.fleet import Fleet
 from falco_enrichment_exporter.core.intake import Intake
 from falco_enrichment_exporter.core.lines import LineBuffer
 from falco_enrichment_exporter.exposition.telemetry import Tally
-from falco_enrichment_exporter.sources.follower import Identity
+from falco_enrichment_exporter.sources.marks import Identity
 
 RETRY_SECONDS = 0.2
 

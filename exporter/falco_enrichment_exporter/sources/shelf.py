@@ -14,16 +14,9 @@ from dataclasses import dataclass
 from falco_enrichment_exporter.core.fleet import Fleet
 from falco_enrichment_exporter.core.intake import Intake
 from falco_enrichment_exporter.core.rotation import FileFacts
-from falco_enrichment_exporter.sources.follower import (
-    NO_ANCHOR,
-    FileMark,
-    FollowedPath,
-    Identity,
-    OpenFile,
-    Place,
-    identity_of,
-)
+from falco_enrichment_exporter.sources.follower import FollowedPath, OpenFile
 from falco_enrichment_exporter.sources.looking import list_files
+from falco_enrichment_exporter.sources.marks import NO_ANCHOR, FileMark, Identity, Place, identity_of
 from falco_enrichment_exporter.sources.reading import PackedBytes, open_bytes
 
 NOT_READ = (".xz", ".zst", ".bz2", ".tmp", ".new", "~")

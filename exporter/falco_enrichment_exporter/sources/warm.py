@@ -5,7 +5,8 @@ import asyncio
 from falco_enrichment_exporter.core.backwards import BackwardScan
 from falco_enrichment_exporter.core.fleet import Fleet
 from falco_enrichment_exporter.core.records import Snapshot
-from falco_enrichment_exporter.sources.follower import OpenFile, anchor_of
+from falco_enrichment_exporter.sources.follower import OpenFile
+from falco_enrichment_exporter.sources.marks import anchor_of
 
 BLOCK_BYTES = 1 << 20
 TURN_SECONDS = 0.2  # of searching before it is ready; the rest of a long file is searched afterwards

@@ -4,8 +4,9 @@ from typing import Any
 
 from falco_enrichment_exporter import __version__
 from falco_enrichment_exporter.core import intervals
-from falco_enrichment_exporter.core.fleet import Fleet, Track
+from falco_enrichment_exporter.core.fleet import Fleet
 from falco_enrichment_exporter.core.series import IMAGE_RATIO, RATIOS, WINDOW_COUNTS
+from falco_enrichment_exporter.core.track import Track
 from falco_enrichment_exporter.exposition.collector import Thresholds
 from falco_enrichment_exporter.exposition.telemetry import SourceStatus
 

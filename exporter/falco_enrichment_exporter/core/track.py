@@ -1,0 +1,85 @@
+"""One host and source: its newest snapshot with the zeros that Falco left out, and the life it belongs to."""
+
+from functools import lru_cache
+
+import msgspec
+
+from falco_enrichment_exporter.core import catalog, intervals
+from falco_enrichment_exporter.core.catalog import Group
+from falco_enrichment_exporter.core.records import Snapshot
+from falco_enrichment_exporter.core.units import Fields
+
+
+class Track(msgspec.Struct):
+    """One (hostname, source): the fields of its newest snapshot, zeros filled in, and what came before it."""
+
+    fields: Fields
+    groups: set[Group]
+    life: intervals.Life
+    snapshots: int = 1
+    restarts: int = 0
+    reloads: int = 0
+
+    @property
+    def version(self) -> catalog.Version | None:
+        """Falco's version, None if the snapshot does not say."""
+        return catalog.version_of(self.fields.get("falco.version"))
+
+    @property
+    def uptime_seconds(self) -> float | None:
+        """Age of Falco's process at the newest snapshot; None where Falco did not know its start (a replay)."""
+        duration = intervals.gauge(self.fields, "falco.duration_sec")
+        return float(duration) if duration is not None and self.life.start_ns is not None else None
+
+
+def fill_zeros(fields: Fields) -> tuple[Fields, set[Group]]:
+    """Add the zeros that Falco left out, and tell which groups of fields are there.
+
+    Falco omits counters that are 0 (``include_empty_values: false``): a member that this version and engine have, and
+    whose group is present, is 0. A group that is absent stays unknown.
+    """
+    groups = {group for group in map(catalog.group_of, fields) if group is not None}
+    if "scap.n_evts" not in fields:
+        groups.discard(Group.KERNEL)  # n_drops_perc is printed without it too and proves nothing
+    groups.add(Group.WRAPPER)
+    has_container_plugin = any(key.startswith("plugins.container.") for key in fields)
+    version = catalog.version_of(fields.get("falco.version"))
+    engine = str(fields.get("scap.engine_name", ""))
+    filled = dict(fields)
+    for key, group in _omitted_at_zero(version, engine):
+        if group in groups and key not in filled and (has_container_plugin or not key.startswith("plugins.")):
+            filled[key] = 0
+    return filled, groups
+
+
+@lru_cache(maxsize=64)
+def _omitted_at_zero(version: catalog.Version | None, engine: str) -> list[tuple[str, Group]]:
+    return [
+        (field.key, field.group)
+        for field in catalog.FIELDS
+        if field.omitted_at_zero and field.is_known_to(version, engine)
+    ]
+
+
+def new_track(snapshot: Snapshot) -> Track:
+    """Begin with a first snapshot."""
+    fields, groups = fill_zeros(snapshot.fields)
+    life = intervals.begin(snapshot, intervals.raw_counters(fields))
+    return Track(fields, groups, life)
+
+
+def advance(track: Track, snapshot: Snapshot) -> None:
+    """Take in a later snapshot of the same host and source."""
+    fields, groups = fill_zeros(snapshot.fields)
+    counters = intervals.raw_counters(fields)
+    if track.life.is_continued_by(snapshot):
+        track.life.advance(snapshot, counters)
+    else:
+        life = intervals.begin(snapshot, counters)
+        if life.start_ns != track.life.start_ns:
+            track.restarts += 1
+        else:
+            track.reloads += 1
+        track.life = life
+    track.fields, track.groups = fields, groups
+    track.snapshots += 1

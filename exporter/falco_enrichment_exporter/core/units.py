@@ -1,0 +1,81 @@
+"""Names and units of snapshot fields, brought from those of any Falco since 0.35 to those of 0.44 in base units."""
+
+import math
+import re
+from functools import lru_cache
+from typing import Any, Final
+
+from falco_enrichment_exporter.core import catalog
+
+Number = int | float
+Fields = dict[str, Number | str]
+
+_NUMBER: Final = re.compile(r"-?[0-9]{1,24}(?:\.[0-9]{1,24})?(?:[eE][+-]?[0-9]{1,3})?")
+_TEXT_PREFIXES: Final = (
+    "evt.hostname", "evt.source", "falco.hostname", "falco.version", "falco.kernel_release", "falco.sha256_",
+    "falco.host_netinfo.", "scap.engine_name",
+)  # fmt: skip
+_MEMORY_PREFIXES: Final = ("falco.memory_", "falco.host_memory_", "falco.container_memory_", "falco.jemalloc.")
+
+
+def canonical(raw: dict[str, Any]) -> Fields:
+    """Bring the names and units of any Falco from 0.35 on to those of 0.44 in base units.
+
+    Values that are neither text nor a finite number are left out: unknown, not zero. Falco's gRPC output prints every
+    value as text, ``evt.time`` included; such numbers are read back.
+    """
+    is_all_text = isinstance(raw.get("evt.time"), str)
+    memory_unit = _memory_unit(raw)
+    fields: Fields = {}
+    for key, value in raw.items():
+        text = value if isinstance(value, str) else None
+        known = number(value) if text is None or (is_all_text and not key.startswith(_TEXT_PREFIXES)) else None
+        if known is not None:
+            name, factor = _base_unit(key, memory_unit)
+            scaled = number(known * factor)
+            if scaled is not None:
+                fields[name] = scaled
+        elif text is not None:
+            fields[catalog.ALIASES.get(key, key)] = text
+    return fields
+
+
+@lru_cache(maxsize=4096)
+def _base_unit(key: str, memory_unit: int | None) -> tuple[str, int]:
+    if key in catalog.ALIASES:
+        return catalog.ALIASES[key], 1
+    ambiguous = catalog.AMBIGUOUS_MEMORY.get(key)
+    if ambiguous is not None:
+        return ambiguous[0], memory_unit or ambiguous[1]
+    if key.startswith(_MEMORY_PREFIXES):
+        if key.endswith("_mb"):
+            return key[:-3] + "_bytes", 1 << 20
+        if key.endswith("_kb"):
+            return key[:-3] + "_bytes", 1 << 10
+    return key, 1
+
+
+def _memory_unit(raw: dict[str, Any]) -> int | None:
+    """Tell the unit of 0.35 to 0.37's memory fields: bytes per MiB, or None when each has its own unit.
+
+    The keys do not say whether ``convert_memory_to_mb`` was on. Falco maps hundreds of MiB, far less than 64 GiB and
+    far more than 64 MiB, so the size of the number does.
+    """
+    virtual = number(raw.get("falco.memory_vsz"))
+    if virtual is not None:
+        return 1 << 20 if virtual < 1 << 16 else None
+    resident = number(raw.get("falco.memory_rss"))
+    return 1 << 20 if resident is None or resident < 1 << 12 else None
+
+
+def number(value: object) -> Number | None:
+    """Read a finite number that fits into 64 bits, also one that is printed as text; None if it is none."""
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, str):
+        if not _NUMBER.fullmatch(value):
+            return None
+        value = float(value) if any(c in value for c in ".eE") else int(value)
+    if isinstance(value, int):
+        return value if -(1 << 63) <= value < 1 << 64 else None
+    return value if isinstance(value, float) and math.isfinite(value) else None

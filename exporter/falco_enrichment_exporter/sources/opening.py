@@ -1,0 +1,82 @@
+"""Open the file that is under a path, or the one of a mark, and decide where reading it begins."""
+
+import os
+
+from falco_enrichment_exporter.exposition.telemetry import Tally
+from falco_enrichment_exporter.sources.follower import FollowedPath, OpenFile
+from falco_enrichment_exporter.sources.marks import NO_ANCHOR, FileMark, Identity, identity_of
+from falco_enrichment_exporter.sources.paths import FollowedPaths, kin_of
+from falco_enrichment_exporter.sources.shelf import NO_KIN, Shelf
+from falco_enrichment_exporter.sources.warm import WarmSearch
+
+
+class Opener:
+    """Open files at the start, later, and after a restart.
+
+    At a start without history (``is_first``) a file begins at its end, behind what only snapshots are searched in.
+    After a restart, or when it was closed for want of descriptors, it is gone on with.
+    """
+
+    def __init__(self, paths: FollowedPaths, shelf: Shelf, tally: Tally, warm: WarmSearch) -> None:
+        self.is_first = True
+        self._paths = paths
+        self._shelf = shelf
+        self._tally = tally
+        self._warm = warm
+
+    async def open(self, followed: FollowedPath) -> OpenFile:
+        """Open what is under a path now. Raises OSError."""
+        await self._paths.make_room()
+        kin = NO_KIN if self.is_first else kin_of(self._paths.kin(followed))
+        file = await self._shelf.open(followed.path, kin)
+        if followed.has_had_file:
+            self._tally.rotations["rename"] += 1
+        elif (old := self._old_part(followed, file)) is not None:
+            self._tally.skipped_bytes += old
+            await self._warm.add(file, old)
+        followed.has_had_file = True
+        return file
+
+    def _old_part(self, followed: FollowedPath, file: OpenFile) -> int | None:
+        """Return how much of a file was there at a start without history; None if it is all new."""
+        if self.is_first:
+            return file.facts.size_bytes
+        found = followed.unreadable
+        return found.size_bytes if found is not None and identity_of(found) == file.identity else None
+
+    async def open_marked(self, followed: FollowedPath, mark: FileMark) -> OpenFile | None:
+        """Open the file of a mark; None if it is open already, or gone: what was not read of it is counted as lost.
+
+        Raises OSError if it cannot be said.
+        """
+        await self._paths.make_room()
+        file = await self._shelf.open_marked(followed, mark, self._paths.identities())
+        if file is not None:
+            return file
+        if identity_of(mark.facts) in self._paths.identities() or await _is_delivered(followed, mark):
+            return None  # another mark has led to it, or to a copy of it
+        unread = max(mark.size_bytes - mark.place[0], 0)
+        if _identity_under(followed.path) == identity_of(mark.facts):
+            self._tally.rotations["truncate"] += 1
+            self._tally.lost["truncated"] += unread
+            followed.places.append(mark.place)
+            followed.has_had_file = False  # it is no other file that will be opened
+        else:
+            self._tally.lost["gone"] += unread
+        return None
+
+
+async def _is_delivered(followed: FollowedPath, mark: FileMark) -> bool:
+    """Say whether a resumed file is a copy of this one: what was not read of this one is read there, or was."""
+    for file in followed.files if mark.place[1] != NO_ANCHOR else ():
+        if await file.has_place(mark.place):
+            return True
+    return False
+
+
+def _identity_under(path: str) -> Identity | None:
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
