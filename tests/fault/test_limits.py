@@ -122,29 +122,29 @@ def test_what_the_kernel_tells_is_counted_long_before_the_next_look(slow_net: Ex
     """N4, the other way round: growth, rotations, truncation and new folders need no poll."""
     watch = Watch()
     world.write("growth", 3)
-    counts(slow_net, world, watch, within=2)
+    counts(slow_net, world, watch)
     world.write("rotated", 3)
     world.rotate()
     world.write("new", 3)
-    counts(slow_net, world, watch, within=2)
+    counts(slow_net, world, watch)
     world.write("late", 3, to=world.beside(".1"))
-    counts(slow_net, world, watch, within=2)
+    counts(slow_net, world, watch)
     world.copy(world.beside(".2"))
     world.truncate()
     world.write("after", 3)
-    counts(slow_net, world, watch, within=2)
+    counts(slow_net, world, watch)
     (world.folder / "made").mkdir()
     world.write("in a new folder", 3, to=world.folder / "made" / "falco-1.log")
-    counts(slow_net, world, watch, within=2)
+    counts(slow_net, world, watch)
     world.write("in a new folder", 3, to=world.folder / "made" / "falco-1.log")
-    counts(slow_net, world, watch, within=2)
+    counts(slow_net, world, watch)
 
 
 def test_a_queue_of_events_that_runs_over_loses_nothing(slow_net: Exporter, world: World) -> None:
     """N3: after more events than the kernel keeps everything is looked at anew."""
     watch = Watch()
     world.write("before", 3)
-    counts(slow_net, world, watch, within=2)
+    counts(slow_net, world, watch)
     most = int(Path("/proc/sys/fs/inotify/max_queued_events").read_text())
     slow_net.process.send_signal(signal.SIGSTOP)
     for number in range(most):
