@@ -4,9 +4,9 @@ import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from falco_enrichment_exporter.core import catalog, series
+from falco_enrichment_exporter.core import catalog, completeness, series
 from falco_enrichment_exporter.core.catalog import PREFIX, Kind
-from falco_enrichment_exporter.settings import ThresholdSettings
+from falco_enrichment_exporter.settings import ObjectiveSettings, ThresholdSettings
 
 TARGET = Path(__file__).parent / "metrics.md"
 
@@ -47,6 +47,17 @@ THRESHOLDS = """
 page judge by the same numbers. Change one with `--thresholds.SIGNAL.warning` or `.critical`.
 """
 
+OBJECTIVES = """
+## Objectives
+
+`falco_enrichment_objective_ratio{domain}` exports the share of fields that are to be present, of those present or missing. Change
+one with `--objectives.DOMAIN`.
+"""
+
+EXCUSES = """
+A field that is null, empty, `<NA>` or a number for "unknown" is excused, not missing, for one of these reasons:
+"""
+
 
 def build() -> str:
     """Return the text of docs/metrics.md."""
@@ -61,6 +72,8 @@ def build() -> str:
         "\n## Ordinary alerts\n",
         *_table(("series", "type", "labels", "meaning"), _rows(series.ALERT_SERIES.values())),
     ]
+    parts += [OBJECTIVES, *_table(("domain", "objective"), _objectives()), EXCUSES]
+    parts += [*_table(("reason", "rightly missing because"), _excuses())]
     parts += [THRESHOLDS, *_table(("signal", "warning", "critical"), _thresholds())]
     parts += [
         "\n## The exporter itself\n",
@@ -110,6 +123,16 @@ def _about() -> Iterator[series.Series]:
 def _thresholds() -> Iterator[tuple[str, ...]]:
     for signal, limits in ThresholdSettings().model_dump().items():
         yield f"`{signal}`", *("–" if limit is None else f"{limit:g}" for limit in limits.values())  # noqa: RUF001  a dash
+
+
+def _objectives() -> Iterator[tuple[str, ...]]:
+    for domain, ratio in ObjectiveSettings().model_dump().items():
+        yield f"`{domain}`", f"{ratio:g}"
+
+
+def _excuses() -> Iterator[tuple[str, ...]]:
+    for reason, text in completeness.EXCUSES.items():
+        yield f"`{reason}`", text
 
 
 def _native() -> Iterator[tuple[str, ...]]:

@@ -16,9 +16,11 @@ import uvicorn
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 
 from falco_enrichment_exporter import __version__
-from falco_enrichment_exporter.core.fleet import Fleet, Limits
+from falco_enrichment_exporter.core.alerts import Limits
+from falco_enrichment_exporter.core.fleet import Fleet
 from falco_enrichment_exporter.errors import SetupError
-from falco_enrichment_exporter.exposition.collector import FleetCollector, HostSeries
+from falco_enrichment_exporter.exposition.alerts import AlertCollector
+from falco_enrichment_exporter.exposition.collector import HostSeries
 from falco_enrichment_exporter.exposition.hosts import HostLines, Part
 from falco_enrichment_exporter.exposition.native import NativeSeries
 from falco_enrichment_exporter.exposition.page import Page
@@ -123,7 +125,11 @@ async def serve(settings: ServeSettings, feed: Feed | None = None) -> None:
     fleet = Fleet(
         default_hostname=settings.source.hostname,
         thread_table_size=settings.source.thread_table_size,
-        limits=Limits(max_hosts=settings.limits.max_hosts, max_rules=settings.limits.max_rules),
+        limits=Limits(
+            max_hosts=settings.limits.max_hosts,
+            max_rules=settings.limits.max_rules,
+            max_fields=settings.limits.max_fields,
+        ),
         counts_alerts=settings.alerts.enabled,
     )
     tally = Tally()
@@ -255,7 +261,8 @@ def _page(settings: ServeSettings, fleet: Fleet, tally: Tally, sources: Sources)
     if settings.native.enabled:
         parts.append(NativeSeries(read_rules([Path(path) for path in settings.native.rules_files])))
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(FleetCollector(fleet, settings.thresholds.model_dump()))
+    thresholds, objectives = settings.thresholds.model_dump(), settings.objectives.model_dump()
+    registry.register(AlertCollector(fleet.alerts, thresholds, objectives))
     registry.register(TelemetryCollector(fleet, tally, sources, started_at=time.time()))
     ProcessCollector(registry=registry)
     PlatformCollector(registry=registry)

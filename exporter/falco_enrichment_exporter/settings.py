@@ -129,6 +129,7 @@ class LimitSettings(_Group):
 
     max_hosts: Annotated[int, Field(ge=1)] = Field(default=10_000, description="hosts with state of their own")
     max_rules: Annotated[int, Field(ge=1)] = Field(default=1_000, description="rule names with a series of their own")
+    max_fields: Annotated[int, Field(ge=1)] = Field(default=200, description="alert fields with a series of their own")
     max_line_bytes: Annotated[Size, Field(ge=1024, le=1 << 30)] = Field(
         default="1MiB", validate_default=True, description="a longer line is counted and left out"
     )
@@ -191,6 +192,19 @@ class ThresholdSettings(_Group):
         return merged
 
 
+Objective = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+
+
+class ObjectiveSettings(_Group):
+    """Exported as falco_enrichment_objective_ratio: the share of a domain's fields that are to be present."""
+
+    container_image: Objective = Field(default=0.99, description="objective for container images")
+    kubernetes: Objective = Field(default=0.99, description="objective for pods and namespaces")
+    user_name: Objective = Field(default=0.99, description="objective for users and groups")
+    process_tree: Objective = Field(default=0.95, description="objective for parents and ancestors")
+    process: Objective = Field(default=0.99, description="objective for the process itself")
+
+
 class ServeSettings(BaseSettings):
     """Follow Falco's output and serve its enrichment health to Prometheus.
 
@@ -219,3 +233,4 @@ class ServeSettings(BaseSettings):
     log: LogSettings = Field(default_factory=LogSettings)
     config: ConfigSettings = Field(default_factory=ConfigSettings)
     thresholds: ThresholdSettings = Field(default_factory=ThresholdSettings)
+    objectives: ObjectiveSettings = Field(default_factory=ObjectiveSettings)

@@ -107,7 +107,7 @@ def test_published_alerts_are_alerts_or_refused(row: dict[str, str]) -> None:
 
 
 def _state(fleet: Fleet) -> object:
-    return (fleet.hosts, fleet.alerts, fleet.rule_alerts, fleet.lines, fleet.rejections, fleet.ignored)
+    return (fleet.hosts, fleet.alerts.by_host, fleet.alerts.by_rule, fleet.lines, fleet.rejections, fleet.ignored)
 
 
 def _fed(pieces: list[bytes]) -> Fleet:

@@ -13,12 +13,13 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
-from falco_enrichment_exporter.exposition.collector import FleetCollector, HostSeries
+from falco_enrichment_exporter.exposition.alerts import AlertCollector
+from falco_enrichment_exporter.exposition.collector import HostSeries
 from falco_enrichment_exporter.exposition.hosts import HostLines, Part
 from falco_enrichment_exporter.exposition.native import NativeSeries
 from falco_enrichment_exporter.exposition.page import Page
 from falco_enrichment_exporter.exposition.telemetry import Tally
-from falco_enrichment_exporter.settings import ThresholdSettings
+from falco_enrichment_exporter.settings import ObjectiveSettings, ThresholdSettings
 from recordings import DATA, RUNS, fold, read_lines, wild_lines
 
 GOLDEN = DATA / "golden"
@@ -36,7 +37,7 @@ RECORDINGS: dict[str, Callable[[], list[bytes]]] = {
 def _page(name: str, *, native: bool = True) -> Page:
     fleet = fold(RECORDINGS[name]())
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(FleetCollector(fleet, ThresholdSettings().model_dump()))
+    registry.register(AlertCollector(fleet.alerts, ThresholdSettings().model_dump(), ObjectiveSettings().model_dump()))
     parts: list[Part] = [HostSeries(fleet)]
     if native:
         parts.append(NativeSeries({}))

@@ -3,7 +3,8 @@
 import json
 from typing import Any
 
-from falco_enrichment_exporter.core.fleet import Fleet, Limits
+from falco_enrichment_exporter.core.alerts import Limits
+from falco_enrichment_exporter.core.fleet import Fleet
 from falco_enrichment_exporter.core.records import Record, decode
 
 SECOND = 10**9

@@ -282,4 +282,4 @@ def test_a_block_of_wrapped_lines_is_taken_in_as_the_plain_ones(wrap: Callable[[
     assert dict(fleet.lines) == {"snapshot": 2, "alert": 2, "other": 0}
     assert dict(fleet.rejections) == {}
     assert fleet.hosts["node"]["syscall"].snapshots == 2
-    assert list(fleet.rule_alerts.values()) == [2]
+    assert list(fleet.alerts.by_rule.values()) == [2]

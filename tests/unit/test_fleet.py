@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from falco_enrichment_exporter.core.fleet import MAX_SOURCES, OVERFLOW, Fleet, Limits
+from falco_enrichment_exporter.core.alerts import MAX_SOURCES, OVERFLOW, Limits
+from falco_enrichment_exporter.core.fleet import Fleet
 from falco_enrichment_exporter.core.records import Alert, Head, Other, Rejection, classify
 from snapshots import START_NS, make_fleet, make_snapshot
 
@@ -122,7 +123,7 @@ def test_alerts_without_a_name_count_for_the_setting(hostname: str | None, name:
     fleet = make_fleet()
     fleet.fold(alert(hostname=hostname))
 
-    assert fleet.alerts == {(name, "syscall", "Notice"): 1}
+    assert fleet.alerts.by_host == {(name, "syscall", "Notice"): 1}
 
 
 # -- duplicates and order --------------------------------------------------------------------------------------------
@@ -197,7 +198,7 @@ def test_the_count_of_dropped_hosts_is_bounded_itself() -> None:
 
     assert fleet.limit_hits["hosts"] == 47
     assert fleet.dropped_hosts == 3
-    assert len(fleet.alerts) == 3
+    assert len(fleet.alerts.by_host) == 3
 
 
 def test_sources_of_a_host_beyond_the_limit_are_left_out() -> None:
@@ -214,12 +215,12 @@ def test_rules_beyond_the_limit_share_a_series() -> None:
     for rule in ("A", "B", "C", "D", "A"):
         fleet.fold(alert(rule))
 
-    assert fleet.rule_alerts == {
+    assert fleet.alerts.by_rule == {
         ("A", "Notice", "syscall"): 2,
         ("B", "Notice", "syscall"): 1,
         (OVERFLOW, "Notice", "syscall"): 2,
     }
-    assert fleet.alerts == {("node", "syscall", "Notice"): 5}
+    assert fleet.alerts.by_host == {("node", "syscall", "Notice"): 5}
     assert fleet.limit_hits["rules"] == 2
 
 
@@ -229,8 +230,8 @@ def test_sources_of_alerts_beyond_the_limit_share_a_series() -> None:
     for number in range(MAX_SOURCES + 3):
         fleet.fold(alert(source=f"s{number}"))
 
-    assert fleet.alerts["node", OVERFLOW, "Notice"] == 3
-    assert len(fleet.alerts) == MAX_SOURCES + 1
+    assert fleet.alerts.by_host["node", OVERFLOW, "Notice"] == 3
+    assert len(fleet.alerts.by_host) == MAX_SOURCES + 1
     assert fleet.limit_hits["sources"] == 3
 
 
@@ -263,7 +264,7 @@ def test_kinds_that_did_not_occur_are_zero() -> None:
 
     assert fleet.lines == {"snapshot": 0, "alert": 0, "other": 0}
     assert fleet.ignored == {"duplicate": 0, "older": 0}
-    assert fleet.limit_hits == {"hosts": 0, "rules": 0, "sources": 0}
+    assert fleet.limit_hits == {"hosts": 0, "rules": 0, "sources": 0, "fields": 0}
 
 
 def test_alerts_are_counted_by_host_and_by_rule() -> None:
@@ -272,13 +273,13 @@ def test_alerts_are_counted_by_host_and_by_rule() -> None:
     for record in (alert(), alert(), alert("S"), alert(hostname="b"), alert(priority="Error"), alert(source="aws")):
         fleet.fold(record)
 
-    assert fleet.alerts == {
+    assert fleet.alerts.by_host == {
         ("node", "syscall", "Notice"): 3,
         ("b", "syscall", "Notice"): 1,
         ("node", "syscall", "Error"): 1,
         ("node", "aws", "Notice"): 1,
     }
-    assert fleet.rule_alerts == {
+    assert fleet.alerts.by_rule == {
         ("R", "Notice", "syscall"): 3,
         ("S", "Notice", "syscall"): 1,
         ("R", "Error", "syscall"): 1,
@@ -302,7 +303,7 @@ def test_alerts_switched_off_leave_no_trace() -> None:
     fleet.fold_heads([Head(rule="R", source="syscall", hostname="h", priority="Notice")] * 2)
 
     assert dict(fleet.lines) == {"snapshot": 0}
-    assert (dict(fleet.alerts), dict(fleet.rule_alerts), sum(fleet.limit_hits.values())) == ({}, {}, 0)
+    assert (dict(fleet.alerts.by_host), dict(fleet.alerts.by_rule), sum(fleet.limit_hits.values())) == ({}, {}, 0)
 
 
 WORDS = st.sampled_from(["A", "B", "C", "D", "notice", "Notice", "unknown", "internal", OVERFLOW, "", "x" * 300])
@@ -324,8 +325,8 @@ def test_alerts_taken_in_blocks_count_as_taken_in_one_by_one(blocks: list[list[H
 
     assert at_once.lines == by_one.lines
     assert at_once.rejections == by_one.rejections
-    assert dict(at_once.alerts) == dict(by_one.alerts)
-    assert dict(at_once.rule_alerts) == dict(by_one.rule_alerts)
+    assert dict(at_once.alerts.by_host) == dict(by_one.alerts.by_host)
+    assert dict(at_once.alerts.by_rule) == dict(by_one.alerts.by_rule)
     assert at_once.dropped_hosts == by_one.dropped_hosts
 
 

@@ -7,7 +7,8 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 from e2e.harness import append
-from falco_enrichment_exporter.core.fleet import Fleet, Limits
+from falco_enrichment_exporter.core.alerts import Limits
+from falco_enrichment_exporter.core.fleet import Fleet
 from falco_enrichment_exporter.core.lines import LineBuffer
 from falco_enrichment_exporter.core.rotation import Change, compare
 from falco_enrichment_exporter.sources.follower import OpenFile

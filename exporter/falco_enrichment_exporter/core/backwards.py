@@ -24,7 +24,7 @@ class BackwardScan:
         self._limit_bytes = limit_bytes
         self._head = b""  # what stands before the first newline of the last block: the end of an earlier block's line
         self._is_skipping = False  # that line is too long to be kept
-        self._later = b""  # the last block: the fragments of a line may go on there
+        self._later = b""  # the lines of the last block, to the end of the last one: fragments may go on there
         self._kept: dict[tuple[str | None, str], set[int]] = {}
         self._closed: set[tuple[str | None, str]] = set()
         self._found: list[Snapshot] = []
@@ -40,7 +40,7 @@ class BackwardScan:
         self._search(crossing, 0, len(crossing), b"")
         self._search(block, first, last, crossing)
         self._keep_head(block[:first])
-        self._later = block
+        self._later = block[first:last] + crossing
 
     def finish(self) -> None:
         """Search the first line of the file."""
@@ -85,7 +85,7 @@ class BackwardScan:
         for part, begin, end in (
             (text, start, last),
             (crossing, 0, len(crossing)),
-            (self._later, self._later.find(b"\n") + 1, len(self._later)),
+            (self._later, 0, len(self._later)),
         ):
             while 0 <= (stop := part.find(b"\n", begin, end)) <= begin + self._limit_bytes:
                 yield part[begin:stop]

@@ -16,6 +16,7 @@ from falco_enrichment_exporter.core.units import Fields, canonical, number
 
 SNAPSHOT_RULE: Final = "Falco internal: metrics snapshot"
 INTERNAL_SOURCE: Final = "internal"
+_INTERNAL_RULE: Final = "Falco internal:"
 PRIORITIES: Final = {
     name.lower(): name
     for name in ("Emergency", "Alert", "Critical", "Error", "Warning", "Notice", "Informational", "Debug")
@@ -35,12 +36,13 @@ class Snapshot(msgspec.Struct, frozen=True, gc=False):
 
 
 class Alert(msgspec.Struct, frozen=True, gc=False):
-    """One ordinary alert."""
+    """One ordinary alert. ``fields`` is None if Falco wrote none (``json_include_output_fields_property: false``)."""
 
     hostname: str | None
     source: str
     rule: str
     priority: str
+    fields: dict[str, Any] | None = None
 
 
 class Other(msgspec.Struct, frozen=True, gc=False):
@@ -58,13 +60,10 @@ OTHER: Final = Other()
 
 
 class Head(msgspec.Struct, gc=False):
-    """The top level of a line as Falco writes it. ``output_fields`` and ``time`` are decoded for snapshots only.
-
-    In the order of Falco's keys, which saves the decoder a search.
-    """
+    """A line as Falco writes it. In the order of Falco's keys, which saves the decoder a search."""
 
     hostname: str | None = None
-    output_fields: msgspec.Raw = msgspec.Raw()
+    output_fields: dict[str, Any] | None = None
     priority: str | None = None
     rule: str | None = None
     sample: int | None = None
@@ -150,7 +149,8 @@ def _decode_loosely(line: bytes) -> Record:
         return Rejection("bad_json")
     if loose.rule is not None and not isinstance(loose.rule, str):
         return Rejection("not_falco")
-    return classify(
+    fields, is_readable = _object(loose.output_fields)
+    record = classify(
         Head(
             rule=loose.rule,
             source=_text(loose.source),
@@ -158,9 +158,10 @@ def _decode_loosely(line: bytes) -> Record:
             priority=_text(loose.priority),
             sample=loose.sample if isinstance(loose.sample, int) else None,
             time=loose.time,
-            output_fields=loose.output_fields,
+            output_fields=fields,
         )
     )
+    return record if is_readable or not isinstance(record, Rejection) else Rejection("bad_json")
 
 
 def classify(head: Head) -> Record:
@@ -169,35 +170,51 @@ def classify(head: Head) -> Record:
         if head.sample is None:
             return Rejection("not_falco")
         # falco -s FILE before 0.35: event counters only, nothing about enrichment
-        return _json_snapshot(head) if head.output_fields else OTHER
+        return OTHER if head.output_fields is None else _json_snapshot(head)
     if head.rule == SNAPSHOT_RULE and head.source in (INTERNAL_SOURCE, None):
         return _json_snapshot(head)
-    if head.source == INTERNAL_SOURCE or head.rule.startswith("Falco internal:"):
+    if not is_alert(head):
         return OTHER
+    return alert_of(head.hostname, head.source, head.priority, head.rule, head.output_fields)
+
+
+def is_alert(head: Head) -> bool:
+    """Say whether a line is an ordinary alert, as ``classify`` does."""
+    rule = head.rule
+    return rule is not None and head.source != INTERNAL_SOURCE and rule[:15] != _INTERNAL_RULE
+
+
+def alert_of(
+    hostname: str | None,
+    source: str | None,
+    priority: str | None,
+    rule: str | None,
+    fields: dict[str, Any] | None = None,
+) -> Alert:
+    """Make an alert of what Falco wrote."""
     return Alert(
-        hostname=_name(head.hostname),
-        source=_name(head.source) or catalog.SYSCALL,  # Falco wrote no source before 0.32
-        rule=head.rule[:MAX_NAME_CHARS],
-        priority=PRIORITIES.get((head.priority or "").lower(), "unknown"),
+        hostname=_name(hostname),
+        source=_name(source) or catalog.SYSCALL,  # Falco wrote no source before 0.32
+        rule=(rule or "")[:MAX_NAME_CHARS],
+        priority=PRIORITIES.get((priority or "").lower(), "unknown"),
+        fields=fields,
     )
 
 
 def _json_snapshot(head: Head) -> Record:
-    if not _is_object(head.output_fields):
+    if head.output_fields is None:
         return Rejection("no_fields")
+    return _snapshot(head.output_fields, _name(head.hostname), head.time)
+
+
+def _object(raw: msgspec.Raw) -> tuple[dict[str, Any] | None, bool]:
+    """Decode an object; None for anything else. An object that cannot be read is empty, and False says so."""
+    if bytes(memoryview(raw)[:1]) != b"{":
+        return None, True
     try:
-        fields = _OBJECT.decode(head.output_fields)
-    except UnicodeDecodeError:
-        return _json_snapshot(_replaced(head))
+        return _OBJECT.decode(raw), True
     except _ERRORS:
-        return Rejection("bad_json")
-    return _snapshot(fields, _name(head.hostname), head.time)
-
-
-def _replaced(head: Head) -> Head:
-    """Replace what is not UTF-8 in the fields; they are then decoded for certain, or refused."""
-    fields = bytes(head.output_fields).decode("utf-8", "replace").encode()
-    return Head(hostname=head.hostname, time=head.time, output_fields=msgspec.Raw(fields))
+        return {}, False
 
 
 def _text_snapshot(line: bytes, start: int) -> Record:
@@ -235,10 +252,6 @@ def _name(value: object) -> str | None:
 
 def _text(value: object) -> str | None:
     return value if isinstance(value, str) else None
-
-
-def _is_object(raw: msgspec.Raw) -> bool:
-    return bytes(memoryview(raw)[:1]) == b"{"
 
 
 def _iso_ns(raw: msgspec.Raw) -> int | None:

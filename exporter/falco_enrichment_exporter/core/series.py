@@ -78,17 +78,20 @@ SNAPSHOT_SERIES: Final = {
 ALERT_SERIES: Final = {
     series.name: series
     for series in (
-        Series(
-            "alerts_total", Kind.COUNTER, ("hostname", "source", "priority"), "Ordinary Falco alerts that were read."
-        ),
-        Series(
-            "rule_alerts_total",
-            Kind.COUNTER,
-            ("rule", "priority", "source"),
-            "Ordinary Falco alerts that were read, by rule, over all hosts.",
-        ),
+        Series("alerts_total", Kind.COUNTER, ("hostname", "source", "priority"), "Ordinary Falco alerts that were read."),
+        Series("rule_alerts_total", Kind.COUNTER, ("rule", "priority", "source"), "Ordinary Falco alerts that were read, by rule, over all hosts."),
+        Series("alert_fields_total", Kind.COUNTER, ("hostname", "domain", "field", "outcome"), "Enrichment fields that alerts of the syscall source showed: present, missing (Falco could not find them out), or excused (rightly missing)."),
+        Series("alert_fields_excused_total", Kind.COUNTER, ("hostname", "domain", "reason"), "Excused fields, by why they may be missing."),
+        Series("alert_fields_missing_total", Kind.COUNTER, ("hostname", "domain", "kind"), "Missing fields, by what stood in their place: null, empty text, <NA>, a number that means unknown (sentinel), or the container's id for its name (echo)."),
+        Series("rule_missing_alerts_total", Kind.COUNTER, ("rule", "domain"), "Alerts with at least one missing field of the domain, by rule, over all hosts."),
+        Series("alerts_without_fields_total", Kind.COUNTER, ("hostname",), "Alerts without output_fields, which cannot be judged: json_include_output_fields_property is false in falco.yaml."),
     )
-}
+}  # fmt: skip
+
+OBJECTIVE: Final = Series(
+    "objective_ratio", Kind.GAUGE, ("domain",),
+    "Configured objective: the share of fields of the domain that are to be present, of those present or missing.",
+)  # fmt: skip
 
 THRESHOLD: Final = Series(
     "threshold", Kind.GAUGE, ("signal", "severity"),

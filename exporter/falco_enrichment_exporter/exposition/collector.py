@@ -1,20 +1,14 @@
-"""Our own series: what the snapshots say, and what lies between two of them."""
+"""Our own series of a host: what its snapshots say, and what lies between two of them."""
 
-from collections.abc import Iterator, Mapping
-
-from prometheus_client.core import Metric
-from prometheus_client.registry import Collector
+from collections.abc import Mapping
 
 from falco_enrichment_exporter.core import series
 from falco_enrichment_exporter.core.catalog import COUNTERS, PREFIX, REPORTED_GROUPS, SERIES_FIELDS, Kind
 from falco_enrichment_exporter.core.fleet import Fleet
 from falco_enrichment_exporter.core.intervals import WINDOWS
 from falco_enrichment_exporter.core.track import Track
-from falco_enrichment_exporter.exposition.families import Families, Labels
+from falco_enrichment_exporter.exposition.families import Labels
 from falco_enrichment_exporter.exposition.hosts import Sink
-
-Thresholds = Mapping[str, Mapping[str, float | None]]
-"""signal -> severity -> limit; None: no such limit."""
 
 
 class HostSeries:
@@ -30,46 +24,6 @@ class HostSeries:
             _add_fields(sink, key, track)
             _add_intervals(sink, key, track)
             _add_snapshot(sink, key, track, self._fleet.thread_table_limit(track))
-
-
-class FleetCollector(Collector):
-    """Expose what is not of one host's snapshots: counts of alerts, and the thresholds."""
-
-    def __init__(self, fleet: Fleet, thresholds: Thresholds) -> None:
-        self._fleet = fleet
-        self._thresholds = thresholds
-
-    def describe(self) -> list[Metric]:
-        """Return nothing: which families there are depends on what was read."""
-        return []
-
-    def collect(self) -> Iterator[Metric]:
-        """Make all families from the state as it is now."""
-        families = Families()
-        self._add_alerts(families)
-        self._add_thresholds(families)
-        return iter(families)
-
-    def _add_alerts(self, families: Families) -> None:
-        rows = {"alerts_total": self._fleet.alerts, "rule_alerts_total": self._fleet.rule_alerts}
-        for name, counts in rows.items():
-            row = series.ALERT_SERIES[name]
-            for values, count in counts.items():
-                families.add(
-                    PREFIX + name,
-                    row.kind,
-                    row.help,
-                    {name: value or "" for name, value in zip(row.labels, values, strict=True)},
-                    count,
-                )
-
-    def _add_thresholds(self, families: Families) -> None:
-        row = series.THRESHOLD
-        for signal, limits in self._thresholds.items():
-            for severity, limit in limits.items():
-                if limit is not None:
-                    labels = {"signal": signal, "severity": severity}
-                    families.add(PREFIX + row.name, row.kind, row.help, labels, limit)
 
 
 def _add_fields(sink: Sink, key: Labels, track: Track) -> None:

@@ -26,7 +26,7 @@ from falco_enrichment_exporter.sources.rotated import RotatedFiles
 from falco_enrichment_exporter.sources.shelf import Shelf
 from falco_enrichment_exporter.sources.warm import WarmSearch
 
-READ_BYTES = 1 << 20
+READ_BYTES = 256 << 10
 TURN_BYTES = 4 << 20
 LINGER_SECONDS = 10.0  # a writer may hold a rotated file for some seconds more
 

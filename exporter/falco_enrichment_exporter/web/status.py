@@ -7,7 +7,7 @@ from falco_enrichment_exporter.core import intervals
 from falco_enrichment_exporter.core.fleet import Fleet
 from falco_enrichment_exporter.core.series import IMAGE_RATIO, RATIOS, WINDOW_COUNTS
 from falco_enrichment_exporter.core.track import Track
-from falco_enrichment_exporter.exposition.collector import Thresholds
+from falco_enrichment_exporter.exposition.alerts import Thresholds
 from falco_enrichment_exporter.exposition.telemetry import SourceStatus
 
 STALE_INTERVALS = 2.5

@@ -1,0 +1,163 @@
+"""How many fields of the alerts were present, missing or excused: by host, domain, field, reason and rule."""
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+import msgspec
+
+from falco_enrichment_exporter.core.completeness import Outcome, judge
+from falco_enrichment_exporter.core.evidence import NOTHING, Evidence
+
+RECENT_ALERTS: Final = 500
+OTHER_FIELD: Final = "(other)"
+_MOST_JUDGED: Final = 8_192
+
+FieldKey = tuple[str, str, str]
+"""Domain, field, outcome."""
+
+DetailKey = tuple[str, str]
+"""Domain, and the reason of an excuse or the kind in which a field is missing."""
+
+Share = tuple[int, int]
+"""How often something was present, and how often it was missing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What each alert of some evidence adds to the counts."""
+
+    fields: tuple[FieldKey, ...]
+    excused: tuple[DetailKey, ...]
+    missing: tuple[DetailKey, ...]
+    over_limit: int  # fields that have no series of their own
+
+    @property
+    def domains(self) -> set[str]:
+        """The domains in which something is missing."""
+        return {domain for domain, _ in self.missing}
+
+
+@dataclass(slots=True)
+class HostCounts:
+    """The fields of one host's alerts since the start, and of its last alerts.
+
+    These are at least the last ``RECENT_ALERTS``, and about twice as many at most.
+    """
+
+    fields: Counter[FieldKey] = field(default_factory=Counter)
+    excused: Counter[DetailKey] = field(default_factory=Counter)
+    missing: Counter[DetailKey] = field(default_factory=Counter)
+    _recent: Counter[FieldKey] = field(default_factory=Counter)
+    _before: Counter[FieldKey] = field(default_factory=Counter)
+    _recent_alerts: int = 0
+
+    def add(self, judgement: Judgement, count: int) -> None:
+        """Count the fields of so many alerts."""
+        for key in judgement.fields:
+            self.fields[key] += count
+            self._recent[key] += count
+        for reason in judgement.excused:
+            self.excused[reason] += count
+        for kind in judgement.missing:
+            self.missing[kind] += count
+        self._recent_alerts += count
+        if self._recent_alerts >= RECENT_ALERTS:
+            self._before, self._recent, self._recent_alerts = self._recent, Counter(), 0
+
+    def recent_share(self, domain: str, *fields: str) -> Share:
+        """Return the share of these fields in the last alerts, of all fields of the domain if none is named."""
+        total: Counter[str] = Counter()
+        for counts in (self._recent, self._before):
+            for (in_domain, name, outcome), count in counts.items():
+                if in_domain == domain and (not fields or name in fields):
+                    total[outcome] += count
+        return total[Outcome.PRESENT], total[Outcome.MISSING]
+
+
+class LedgerState(msgspec.Struct):
+    """Everything a Ledger knows, in types that can be stored."""
+
+    fields: list[tuple[str, str, str, str, int]]
+    excused: list[tuple[str, str, str, int]]
+    missing: list[tuple[str, str, str, int]]
+    rule_missing: list[tuple[str, str, int]]
+    without_fields: dict[str, int]
+
+
+class Ledger:
+    """Counts of judged fields, by host and by rule. Names of fields beyond ``max_fields`` share one."""
+
+    def __init__(self, max_fields: int, limit_hits: Counter[str]) -> None:
+        self.without_fields: Counter[str] = Counter()  # alerts by host: Falco was told to leave the fields out
+        self.hosts: defaultdict[str, HostCounts] = defaultdict(HostCounts)
+        self.rule_missing: Counter[tuple[str, str]] = Counter()  # alerts with a missing field, by rule and domain
+        self._judgements: dict[Evidence, Judgement] = {}
+        self._names: set[str] = set()
+        self._max_fields = max_fields
+        self._limit_hits = limit_hits
+
+    def add(
+        self, by_host: Mapping[tuple[str, Evidence | None], int], by_rule: Mapping[tuple[str, Evidence | None], int]
+    ) -> None:
+        """Count alerts by hostname and evidence, and the same ones by rule; None: an alert has no fields at all."""
+        for (hostname, evidence), count in by_host.items():
+            if evidence is None:
+                self.without_fields[hostname] += count
+            elif evidence is not NOTHING:
+                judgement = self._judge(evidence)
+                self.hosts[hostname].add(judgement, count)
+                self._limit_hits["fields"] += judgement.over_limit * count
+        for (rule, evidence), count in by_rule.items():
+            for domain in self._judge(evidence).domains if evidence is not None else ():
+                self.rule_missing[rule, domain] += count
+
+    def dump(self) -> LedgerState:
+        """Return the state, to be stored or encoded before anything is added. What is recent is not kept."""
+        hosts = self.hosts.items()
+        return LedgerState(
+            fields=[(name, *key, count) for name, host in hosts for key, count in host.fields.items()],
+            excused=[(name, *key, count) for name, host in hosts for key, count in host.excused.items()],
+            missing=[(name, *key, count) for name, host in hosts for key, count in host.missing.items()],
+            rule_missing=[(*key, count) for key, count in self.rule_missing.items()],
+            without_fields=dict(self.without_fields),
+        )
+
+    def restore(self, state: LedgerState) -> None:
+        """Take over a stored state; the ledger must be new."""
+        for hostname, domain, name, outcome, count in state.fields:
+            self.hosts[hostname].fields[domain, name, outcome] = count
+            self._names.add(name)
+        for hostname, domain, reason, count in state.excused:
+            self.hosts[hostname].excused[domain, reason] = count
+        for hostname, domain, kind, count in state.missing:
+            self.hosts[hostname].missing[domain, kind] = count
+        self.rule_missing.update({(rule, domain): count for rule, domain, count in state.rule_missing})
+        self.without_fields.update(state.without_fields)
+        self._names.discard(OTHER_FIELD)
+
+    def _judge(self, evidence: Evidence) -> Judgement:
+        known = self._judgements.get(evidence)
+        if known is None:
+            if len(self._judgements) >= _MOST_JUDGED:
+                self._judgements.clear()
+            known = self._judgements[evidence] = self._judgement(evidence)
+        return known
+
+    def _judgement(self, evidence: Evidence) -> Judgement:
+        verdicts = judge(evidence)
+        names = [self._name(verdict.field) for verdict in verdicts]
+        return Judgement(
+            fields=tuple((str(v.domain), name, str(v.outcome)) for name, v in zip(names, verdicts, strict=True)),
+            excused=tuple((str(v.domain), v.detail) for v in verdicts if v.outcome is Outcome.EXCUSED),
+            missing=tuple((str(v.domain), v.detail) for v in verdicts if v.outcome is Outcome.MISSING),
+            over_limit=names.count(OTHER_FIELD),
+        )
+
+    def _name(self, name: str) -> str:
+        if name not in self._names:
+            if len(self._names) >= self._max_fields:
+                return OTHER_FIELD
+            self._names.add(name)
+        return name
