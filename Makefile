@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help venv test check lint types unit e2e golden docs demo bench wheel clean
+.PHONY: help venv test check lint types unit e2e nightly golden docs demo bench wheel clean
 
 help: ## show this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | expand -t 12
@@ -28,6 +28,9 @@ unit: $(STAMP) ## run the fast tests only
 
 e2e: $(STAMP) ## run the tests that start real processes
 	$(BIN)/pytest -m e2e $(ARGS)
+
+nightly: $(STAMP) ## let a model draw 300 long runs of what may happen to a log; takes an hour
+	HYPOTHESIS_PROFILE=nightly $(BIN)/pytest --timeout=0 tests/fault/test_model.py $(ARGS)
 
 lint: $(STAMP) ## check style, spelling and packaging
 	$(BIN)/ruff check .

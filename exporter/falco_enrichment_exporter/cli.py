@@ -45,6 +45,13 @@ def demo(arguments: Sequence[str]) -> int:
         return _run(loading.load(arguments, prog=f"{PROG} demo", defaults=falco.settings), falco.run)
 
 
+def diagnose(arguments: Sequence[str]) -> int:
+    """Read files once and say what is wrong."""
+    from falco_enrichment_exporter.commands import diagnose as command  # noqa: PLC0415
+
+    return command.run(arguments)
+
+
 def version(arguments: Sequence[str]) -> int:
     """Print versions."""
     argparse.ArgumentParser(prog=f"{PROG} version", description="Print versions.").parse_args(arguments)
@@ -81,6 +88,7 @@ def _run(settings: "ServeSettings", feed: "Feed | None") -> int:
 
 COMMANDS: dict[str, tuple[Callable[[Sequence[str]], int], str]] = {
     "serve": (serve, "follow Falco's output and serve /metrics"),
+    "diagnose": (diagnose, "read Falco's output once and say what is degraded, why, and what to do next"),
     "demo": (demo, "serve a built-in synthetic Falco that degrades and heals"),
     "version": (version, "print the versions of the exporter, Python and dependencies"),
 }

@@ -4,7 +4,7 @@ import re
 from argparse import ArgumentParser, HelpFormatter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 import yaml
 from pydantic import ValidationError
@@ -20,21 +20,30 @@ from pydantic_settings.exceptions import SettingsError
 from falco_enrichment_exporter.errors import SetupError
 from falco_enrichment_exporter.settings import ENV_PREFIX, ServeSettings
 
+S = TypeVar("S", bound=BaseSettings)
+
 
 def load(arguments: Sequence[str], *, prog: str, defaults: dict[str, Any] | None = None) -> ServeSettings:
-    """Read the settings from flags, environment and file. Raises SetupError; exits 0 after ``--help``."""
+    """Read the settings of ``serve`` from flags, environment and file. Raises SetupError; exits 0 after ``--help``."""
+    return read(ServeSettings, arguments, prog=prog, defaults=defaults)
+
+
+def read(model: type[S], arguments: Sequence[str], *, prog: str, defaults: dict[str, Any] | None = None) -> S:
+    """Read the settings of a model; keys of the file that belong to other commands are left alone."""
     flags = [_normal(flag) for flag in arguments]
     parser = _Parser(prog=prog, usage=f"{prog} [--flag=value ...]", formatter_class=_Formatter, allow_abbrev=False)
-    parser.description = " ".join((ServeSettings.__doc__ or "").split())
-    cli: CliSettingsSource[Any] = CliSettingsSource(ServeSettings, root_parser=parser, cli_parse_args=flags)
+    parser.description = " ".join((model.__doc__ or "").split())
+    cli: CliSettingsSource[Any] = CliSettingsSource(model, root_parser=parser, cli_parse_args=flags)
     wrong: dict[str, str] = {}
     try:
-        path = cli().get("config", {}).get("file") or EnvSettingsSource(ServeSettings)().get("config", {}).get("file")
+        path = cli().get("config", {}).get("file") or EnvSettingsSource(model)().get("config", {}).get("file")
         document = _read_file(Path(path)) if path else {}
+        others = ServeSettings.model_fields.keys() - model.model_fields.keys()
+        document = {group: values for group, values in document.items() if group not in others}
         # A flag of the same group would hide from validation that the file has no mapping there.
         groups = {group for group, values in document.items() if not isinstance(values, dict)}
-        wrong = {f"--{group}": "give its settings as a mapping" for group in groups & ServeSettings.model_fields.keys()}
-        settings = _with_file(document, defaults or {})(_cli_settings_source=cli)  # type: ignore[call-arg]
+        wrong = {f"--{group}": "give its settings as a mapping" for group in groups & model.model_fields.keys()}
+        settings = _with_file(model, document, defaults or {})(_cli_settings_source=cli)
     except ValidationError as error:
         wrong = dict(_explain(item) for item in error.errors()) | wrong
     except SettingsError as error:
@@ -46,8 +55,8 @@ def load(arguments: Sequence[str], *, prog: str, defaults: dict[str, Any] | None
     return settings
 
 
-def _with_file(document: dict[str, Any], defaults: dict[str, Any]) -> type[ServeSettings]:
-    class Sourced(ServeSettings):
+def _with_file(model: type[S], document: dict[str, Any], defaults: dict[str, Any]) -> type[S]:
+    class Sourced(model):  # type: ignore[valid-type,misc]
         @classmethod
         def settings_customise_sources(
             cls,

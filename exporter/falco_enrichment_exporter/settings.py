@@ -51,17 +51,22 @@ class _Group(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class SourceSettings(_Group):
-    """Where Falco's output comes from."""
+class HostSettings(_Group):
+    """What the input does not say of its hosts."""
 
-    paths: PathList = Field(
-        default=[], description="files and globs to follow, comma-separated or repeated; - is stdin"
-    )
     hostname: Annotated[str, Field(min_length=1, max_length=255)] = Field(
         default_factory=socket.gethostname, description="name for lines that carry no hostname"
     )
     thread_table_size: Annotated[int, Field(ge=1)] = Field(
         default=262144, description="falco_libs.thread_table_size of your falco.yaml, which no snapshot carries"
+    )
+
+
+class SourceSettings(HostSettings):
+    """Where Falco's output comes from."""
+
+    paths: PathList = Field(
+        default=[], description="files and globs to follow, comma-separated or repeated; - is stdin"
     )
     poll_interval: Duration = Field(
         default="1s",
@@ -205,6 +210,33 @@ class ObjectiveSettings(_Group):
     process: Objective = Field(default=0.99, description="objective for the process itself")
 
 
+_CONFIG = SettingsConfigDict(
+    env_prefix=ENV_PREFIX,
+    env_nested_delimiter="__",
+    extra="forbid",
+    frozen=True,
+    cli_kebab_case=True,
+    cli_avoid_json=True,
+    cli_hide_none_type=True,
+    cli_use_class_docs_for_groups=True,
+)
+
+
+class DiagnoseSettings(BaseSettings):
+    """Read Falco's output once, and say what is degraded, why, and what to do next.
+
+    Give files, or - for standard input, before or after the settings; write settings as --flag=value. Exit code: 0
+    nothing is wrong, 1 something is, 2 the input cannot be used.
+    """
+
+    model_config = _CONFIG
+    output: Literal["text", "json"] = Field(default="text", description="text or json")
+    source: HostSettings = Field(default_factory=HostSettings)
+    limits: LimitSettings = Field(default_factory=LimitSettings)
+    config: ConfigSettings = Field(default_factory=ConfigSettings)
+    thresholds: ThresholdSettings = Field(default_factory=ThresholdSettings)
+
+
 class ServeSettings(BaseSettings):
     """Follow Falco's output and serve its enrichment health to Prometheus.
 
@@ -213,16 +245,7 @@ class ServeSettings(BaseSettings):
     the file.
     """
 
-    model_config = SettingsConfigDict(
-        env_prefix=ENV_PREFIX,
-        env_nested_delimiter="__",
-        extra="forbid",
-        frozen=True,
-        cli_kebab_case=True,
-        cli_avoid_json=True,
-        cli_hide_none_type=True,
-        cli_use_class_docs_for_groups=True,
-    )
+    model_config = _CONFIG
     source: SourceSettings = Field(default_factory=SourceSettings)
     state: StateSettings = Field(default_factory=StateSettings)
     receiver: ReceiverSettings = Field(default_factory=ReceiverSettings)

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Protocol
 
 import pytest
+from hypothesis import HealthCheck, Phase, settings
 
 from e2e.conftest import start, start_shared
 from e2e.harness import Exporter, Start
@@ -12,6 +13,18 @@ from fault.driver import noticing
 from fault.world import World
 
 __all__ = ["start", "start_shared"]
+
+_SLOW = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+# What fails by a race does not get simpler by being tried again, so the short runs are not shrunk.
+settings.register_profile(
+    "short",
+    _SLOW,
+    max_examples=12,
+    stateful_step_count=12,
+    derandomize=True,
+    phases=[Phase.explicit, Phase.generate],
+)
+settings.register_profile("nightly", _SLOW, max_examples=300, stateful_step_count=40)
 
 
 class Follow(Protocol):

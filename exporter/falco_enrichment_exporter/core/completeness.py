@@ -19,6 +19,7 @@ from falco_enrichment_exporter.core.evidence import (
     EMPTY,
     GROUP_ASSIGNED,
     HOST,
+    IDENTITY,
     KERNEL,
     KERNEL_PID,
     NA,
@@ -28,6 +29,7 @@ from falco_enrichment_exporter.core.evidence import (
     PAUSE,
     ROOT_NAMES,
     SANDBOX,
+    SANDBOX_IDS,
     SENTINEL,
     USER_ASSIGNED,
     Evidence,
@@ -60,6 +62,7 @@ EXCUSES: Final = {
     "pod_sandbox": "the pod's own pause container, whose image runtimes do not tell",
     "no_images": "an engine without images: lxc, libvirt_lxc, bpm, static",
     "no_pod": "a container that Kubernetes does not manage",
+    "unknown_container": "the rule does not output container.id, which would tell a container from the host",
     "no_digest": "an image that was built here and never pulled has no digest",
     "by_digest": "an image that was named by its digest has no tag",
     "optional": "labels and addresses that a pod need not have",
@@ -82,12 +85,11 @@ def judge(evidence: Evidence) -> tuple[Verdict, ...]:
     If the process itself is lost, that is one loss: only the fields of ``process`` are judged then.
     """
     case = _Case(evidence)
-    is_lost = case.is_process_lost()
     fields = ((name, domain_of(name)) for name in evidence.names)
     return tuple(
         case.verdict(name, domain)
         for name, domain in fields
-        if domain is not None and (domain is Domain.PROCESS or not is_lost)
+        if domain is not None and (domain is Domain.PROCESS or not case.is_lost)
     )
 
 
@@ -99,7 +101,9 @@ class _Case:
         self._relations = evidence.relations
         self._is_host = self._tokens.get("container.id") == HOST
         pids = self._token("proc.pid"), self._token("proc.ppid")
-        self._is_kernel = KERNEL_PID in pids or self._token("proc.pname") == KERNEL
+        is_child = self._token("proc.pname") == KERNEL and not self._is_known("proc.ppid")
+        self._is_kernel = KERNEL_PID in pids or is_child
+        self.is_lost = self._is_process_lost()
 
     def _token(self, name: str) -> str | int | None:
         return self._tokens.get(name, NULL)
@@ -117,7 +121,7 @@ class _Case:
             return str(token)
         return "echo" if name == "container.name" and self._has(ECHO) else ""
 
-    def is_process_lost(self) -> bool:
+    def _is_process_lost(self) -> bool:
         """Say whether Falco knew nothing of the process."""
         if "proc.name" in self._tokens:
             return bool(self._missing("proc.name"))
@@ -131,13 +135,14 @@ class _Case:
         kind = self._missing(name)
         if not kind:
             return Verdict(name, domain, Outcome.PRESENT)
-        reason = _EXCUSERS[domain](self, name)
-        return (
-            Verdict(name, domain, Outcome.EXCUSED, reason) if reason else Verdict(name, domain, Outcome.MISSING, kind)
-        )
+        reason = "" if self.is_lost else _EXCUSERS[domain](self, name)
+        outcome, detail = (Outcome.EXCUSED, reason) if reason else (Outcome.MISSING, kind)
+        return Verdict(name, domain, outcome, detail)
 
     def excuse_image(self, name: str) -> str:
-        if self._has(SANDBOX) or self._token("proc.name") in PAUSE or self._token("proc.exepath") in PAUSE:
+        if self._is_nowhere():
+            return "unknown_container"
+        if self._is_sandbox():
             return "pod_sandbox"
         if self._token("container.type") in NO_IMAGES:
             return "no_images"
@@ -147,7 +152,22 @@ class _Case:
         is_by_digest = self._has(BY_DIGEST) or self._is_known("container.image.digest")
         return "by_digest" if name == "container.image.tag" and has_image and is_by_digest else ""
 
+    def _is_nowhere(self) -> bool:
+        """Say whether nothing tells that there is a container at all."""
+        domains = (Domain.CONTAINER_IMAGE, Domain.KUBERNETES)
+        known = (name for name in self._tokens if domain_of(name) in domains and self._is_known(name))
+        return IDENTITY not in self._tokens and not any(known)
+
+    def _is_sandbox(self) -> bool:
+        """Say whether this is the pod's own container: by its id, else by its binary, else by its name."""
+        if self._has(SANDBOX) or any(map(self._is_known, SANDBOX_IDS)):
+            return self._has(SANDBOX)
+        name = "proc.exepath" if self._is_known("proc.exepath") else "proc.name"
+        return self._token(name) in PAUSE
+
     def excuse_pod(self, name: str) -> str:
+        if self._is_nowhere():
+            return "unknown_container"
         engine = self._token("container.type")
         is_alone = self._is_known("container.name") and not self._has(BY_KUBELET)
         if engine in NO_IMAGES or (engine in NO_KUBELET and is_alone):
@@ -182,7 +202,8 @@ class _Case:
 
     def _root(self) -> int | None:
         """Return the level of the first process: 0 is the process itself, 1 its parent; None if it is not shown."""
-        if self._token("proc.pid") in (1, 2) or self._tokens.get("proc.ppid") == 0:
+        is_init = self._token("proc.name") in ROOT_NAMES and not self._is_known("proc.pid")
+        if self._token("proc.pid") in (1, 2) or self._tokens.get("proc.ppid") == 0 or is_init:
             return 0
         named = ("proc.pname", "proc.ppid")
         levels = [

@@ -14,6 +14,7 @@ NULL, EMPTY, NA, SENTINEL = "null", "empty", "na", "sentinel"
 HOST: Final = "host"
 KERNEL: Final = "kthreadd"  # the parent of the kernel's threads
 KERNEL_PID: Final = 2
+SANDBOX_IDS: Final = ("k8s.pod.sandbox_id", "k8s.pod.full_sandbox_id")
 PAUSE: Final = ("pause", "/pause")
 NO_IMAGES: Final = ("lxc", "libvirt_lxc", "bpm", "static")
 NO_KUBELET: Final = ("docker", "podman")
@@ -34,7 +35,7 @@ _MISSING: Final = frozenset({NULL, EMPTY, NA, SENTINEL})
 _token: Final = _TOKENS.get
 _PIDS: Final[dict[Any, Token]] = {None: NULL, "<NA>": NA, -1: SENTINEL, 0: 0, 1: 1, 2: 2}
 _PID_FIELDS: Final = ("proc.pid", "proc.ppid", "proc.apid[")
-_IDENTITY: Final = "container.id"  # not judged itself: it comes with the process, not from the runtime
+IDENTITY: Final = "container.id"  # not judged itself: it comes with the process, not from the runtime
 _KEPT_LAYOUTS: Final = 1024
 _KEPT_KINDS: Final = 1024  # of a layout
 _MOST_NAMES: Final = 512
@@ -66,7 +67,7 @@ class Layout:
         self._names = names
         self._is_judged = any(domain_of(name) is not None for name in names)
         self._pids = [at for at, name in enumerate(self._names) if name.startswith(_PID_FIELDS)]
-        self._id_at = self._names.index(_IDENTITY) if _IDENTITY in self._names else None
+        self._id_at = self._names.index(IDENTITY) if IDENTITY in self._names else None
         self._relations = [relate for needed, relate in _RELATIONS if needed <= set(self._names)]
         self._may_echo = self._relations[:1] == [_is_echo]
         self._plain = (None,) * len(self._names)
@@ -136,7 +137,7 @@ def _text(fields: Mapping[str, Any], name: str) -> str:
 
 def _is_echo(fields: Mapping[str, Any]) -> int:
     """Say whether the container's name is its id, short or full: the runtime did not tell another one."""
-    name, identity = fields["container.name"], fields[_IDENTITY]
+    name, identity = fields["container.name"], fields[IDENTITY]
     if not isinstance(name, str) or not isinstance(identity, str) or name[:8] != identity[:8]:
         return 0
     short, long = sorted((name, identity), key=len)
@@ -145,8 +146,8 @@ def _is_echo(fields: Mapping[str, Any]) -> int:
 
 
 def _is_sandbox(fields: Mapping[str, Any]) -> int:
-    identity = _text(fields, _IDENTITY)
-    is_same = bool(identity) and _text(fields, "k8s.pod.sandbox_id").startswith(identity)
+    identity = _text(fields, IDENTITY)
+    is_same = bool(identity) and any(_text(fields, name).startswith(identity) for name in SANDBOX_IDS)
     return SANDBOX if is_same else 0
 
 
@@ -156,7 +157,8 @@ def _is_by_kubelet(fields: Mapping[str, Any]) -> int:
 
 
 def _is_by_digest(fields: Mapping[str, Any]) -> int:
-    return BY_DIGEST if "@sha256:" in _text(fields, "container.image") else 0
+    image = _text(fields, "container.image")
+    return BY_DIGEST if "@sha256:" in image or image.startswith("sha256:") else 0
 
 
 def _is_user_assigned(fields: Mapping[str, Any]) -> int:
@@ -172,8 +174,8 @@ def _is_assigned(number: object) -> bool:
 
 
 _RELATIONS: Final = (
-    ({_IDENTITY, "container.name"}, _is_echo),
-    ({_IDENTITY, "k8s.pod.sandbox_id"}, _is_sandbox),
+    ({IDENTITY, "container.name"}, _is_echo),
+    *(({IDENTITY, name}, _is_sandbox) for name in SANDBOX_IDS),
     ({"container.name", "container.type"}, _is_by_kubelet),
     ({"container.image"}, _is_by_digest),
     ({"user.uid"}, _is_user_assigned),

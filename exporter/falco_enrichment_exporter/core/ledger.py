@@ -75,6 +75,23 @@ class HostCounts:
                     total[outcome] += count
         return total[Outcome.PRESENT], total[Outcome.MISSING]
 
+    def recent_volume(self, domain: str) -> int:
+        """Return how often the field of a domain that was judged most often was present or missing, of late."""
+        return max((total for _, _, total in self._recent_fields(domain)), default=0)
+
+    def worst(self, domain: str, most: int = 3) -> list[tuple[str, int, int]]:
+        """Return the fields that were missing most, of late: name, how often missing, how often present or missing."""
+        rows = [row for row in self._recent_fields(domain) if row[1]]
+        return sorted(rows, key=lambda row: (-row[1] / row[2], row[0]))[:most]
+
+    def _recent_fields(self, domain: str) -> list[tuple[str, int, int]]:
+        rows = []
+        for name in dict.fromkeys(key[1] for counts in (self._recent, self._before) for key in counts):
+            present, missing = self.recent_share(domain, name)
+            if present or missing:
+                rows.append((name, missing, present + missing))
+        return rows
+
 
 class LedgerState(msgspec.Struct):
     """Everything a Ledger knows, in types that can be stored."""

@@ -201,6 +201,14 @@ def alert_of(
     )
 
 
+def time_ns(line: bytes) -> int:
+    """Return the time of a line of Falco's in nanoseconds since 1970; 0 if it has none."""
+    try:
+        return _iso_ns(_LOOSE_HEAD.decode(line).time) or 0
+    except _ERRORS:
+        return 0
+
+
 def _json_snapshot(head: Head) -> Record:
     if head.output_fields is None:
         return Rejection("no_fields")

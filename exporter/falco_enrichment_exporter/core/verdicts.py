@@ -1,0 +1,254 @@
+"""From what is known of a host to findings: what is degraded, since when, why, and what to do next. The one place.
+
+Snapshot signals count only if the newest interval and the last three together breach, so persistence is counted in
+snapshots; old values count for nothing, and start-up is no fault. The alerts' own fields are the primary evidence of
+metadata that is lost: Falco's counters can be 0 while every alert is null.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from falco_enrichment_exporter.core import intervals
+from falco_enrichment_exporter.core.catalog import Version
+from falco_enrichment_exporter.core.causes import ORDER, TITLES, Cause, Pattern, next_step
+from falco_enrichment_exporter.core.domains import Domain
+from falco_enrichment_exporter.core.ledger import HostCounts
+from falco_enrichment_exporter.core.series import IMAGE_RATIO, WINDOW_COUNTS
+from falco_enrichment_exporter.core.signals import SIGNALS, USAGE_RATIO, Signal, signal_value
+from falco_enrichment_exporter.core.track import Track
+
+Limits = Mapping[str, Mapping[str, float | None]]
+"""signal -> severity -> limit; None: no such limit."""
+
+STALE_INTERVALS: Final = 2.5
+STALE_SLACK_SECONDS: Final = 120
+UNKNOWN_INTERVAL_SECONDS: Final = 3600  # Falco's default
+WARM_SECONDS: Final = 1800
+LEAST_CONTAINERS: Final = 5
+LEAST_ALERTS: Final = 20
+MOST: Final = 0.5
+ALL: Final = 0.9
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that is wrong. ``since`` is in seconds since 1970, None where only the present is known."""
+
+    hostname: str
+    domain: str
+    severity: str
+    signal: str
+    value: float
+    threshold: float
+    since: float | None
+    cause: Cause
+    evidence: str
+    next_step: str
+    runbook: str
+
+    @property
+    def title(self) -> str:
+        """What is wrong, in words."""
+        return TITLES[self.cause]
+
+
+@dataclass(frozen=True, slots=True)
+class NotJudged:
+    """Something that could not be judged, and why."""
+
+    hostname: str
+    cause: Cause
+    reason: str
+
+
+_DOMAIN_CAUSES: Final = {
+    Domain.CONTAINER_IMAGE: Cause.CONTAINER_RUNTIME,
+    Domain.KUBERNETES: Cause.CONTAINER_RUNTIME,
+    Domain.USER_NAME: Cause.USER_MOUNTS,
+    Domain.PROCESS_TREE: Cause.THREAD_LOOKUPS,
+    Domain.PROCESS: Cause.THREAD_LOOKUPS,
+}
+_ALERT_SIGNAL: Final = "alert_missing_ratio"
+_ALERT_RUNBOOK: Final = "falcoalertswithoutmetadata"
+
+
+def is_stale(age_seconds: float, interval_seconds: float | None) -> bool:
+    """Say whether a snapshot is too old: 2.5 intervals and two minutes; Falco's default interval until one is known."""
+    return age_seconds > STALE_INTERVALS * (interval_seconds or UNKNOWN_INTERVAL_SECONDS) + STALE_SLACK_SECONDS
+
+
+class HostJudge:
+    """Judge one host: its newest ``syscall`` snapshots and the fields of its last alerts, whichever there are."""
+
+    def __init__(
+        self,
+        hostname: str,
+        track: Track | None,
+        counts: HostCounts | None,
+        *,
+        limits: Limits,
+        table_limit: int,
+        now: float,
+        without_fields: int = 0,
+    ) -> None:
+        self._hostname = hostname
+        self._track = track
+        self._counts = counts
+        self._limits = limits
+        self._table_limit = table_limit
+        self._now = now
+        self._without_fields = without_fields
+        self.not_judged: list[NotJudged] = []
+
+    def findings(self) -> list[Finding]:
+        """Return what is wrong, causes first; what could not be judged is in ``not_judged`` then."""
+        self.not_judged = []
+        found = [*self._of_snapshots(), *self._of_alerts()]
+        severities = ("critical", "warning")
+        return sorted(found, key=lambda finding: (ORDER[finding.cause], severities.index(finding.severity)))
+
+    @property
+    def _version(self) -> Version | None:
+        return self._track.version if self._track is not None else None
+
+    def _skip(self, reason: str, *causes: Cause) -> None:
+        self.not_judged += [NotJudged(self._hostname, cause, reason) for cause in dict.fromkeys(causes)]
+
+    # -- snapshots -----------------------------------------------------------------------------------------------
+
+    def _of_snapshots(self) -> Iterator[Finding]:
+        track, causes = self._track, [signal.cause for signal in SIGNALS]
+        if track is None:
+            self._skip("no metrics snapshot of the syscall source was seen", Cause.STALE, *causes)
+            return
+        age = max(self._now - track.life.at_ns / 1e9, 0)
+        if is_stale(age, track.life.interval_seconds):
+            yield self._stale(track, age)
+            self._skip("the newest snapshot is too old", *causes)
+        elif not track.life.intervals:
+            self._skip("Falco's counters have one snapshot only since they began", *causes)
+        else:
+            for signal in SIGNALS:
+                yield from self._of_signal(track, signal)
+
+    def _stale(self, track: Track, age: float) -> Finding:
+        interval = track.life.interval_seconds or UNKNOWN_INTERVAL_SECONDS
+        return self._finding(
+            Cause.STALE, "critical", "snapshot_age_seconds", age, STALE_INTERVALS * interval + STALE_SLACK_SECONDS,
+            domain="all", since=track.life.at_ns / 1e9 + interval, runbook="falcosnapshotstale",
+            evidence=f"the newest snapshot is {age / 60:.0f} minutes old; they came every {interval / 60:.0f} minutes",
+        )  # fmt: skip
+
+    def _of_signal(self, track: Track, signal: Signal) -> Iterator[Finding]:
+        if signal.group not in track.groups:
+            self._skip(f"the snapshots have no {signal.group} counters (falco.yaml: metrics)", signal.cause)
+            return
+        if signal.is_warm and (track.uptime_seconds or 0) < WARM_SECONDS:
+            self._skip("Falco started less than 30 minutes ago", signal.cause)
+            return
+        newest = signal_value(track, signal.name, 1, self._table_limit)
+        three = signal_value(track, signal.name, 3, self._table_limit)
+        if newest is None or three is None or (signal.name == IMAGE_RATIO and not self._has_containers(track)):
+            return
+        severity, limit = self._severity(track, signal.name, newest, three)
+        if severity:
+            yield self._finding(
+                signal.cause, severity, signal.name, newest, limit, domain=signal.domain, runbook=signal.runbook,
+                since=self._since(track, signal.name, limit), evidence=signal.text.format(value=newest),
+            )  # fmt: skip
+
+    def _severity(self, track: Track, name: str, newest: float, three: float) -> tuple[str, float]:
+        """Return the severity, empty if none, and the limit that was breached."""
+        limits = self._limits.get(name, {})
+        warning, critical = limits.get("warning"), limits.get("critical")
+        is_in_a_row = name in WINDOW_COUNTS  # its critical limit is a number of snapshots
+        if critical is not None and is_in_a_row and self._in_a_row(track, name, warning or 0) >= critical:
+            return "critical", warning or 0
+        if critical is not None and not is_in_a_row and min(newest, three) > critical:
+            return "critical", critical
+        return ("warning", warning) if warning is not None and min(newest, three) > warning else ("", 0)
+
+    def _in_a_row(self, track: Track, name: str, limit: float) -> int:
+        """Count the newest intervals in a row in which a signal was over a limit."""
+        key, count = WINDOW_COUNTS[name][0], 0
+        for interval in reversed(track.life.intervals):
+            if interval.increases.get(key, 0) <= limit:
+                break
+            count += 1
+        return count
+
+    def _since(self, track: Track, name: str, limit: float) -> float | None:
+        """Return when it began: with the newest interval, or with the earliest one kept if all are over the limit."""
+        kept = track.life.intervals
+        if name == USAGE_RATIO or not kept:
+            return None
+        is_long = name not in WINDOW_COUNTS or self._in_a_row(track, name, limit) == len(kept)
+        return track.life.at_ns / 1e9 - sum(interval.seconds for interval in (kept if is_long else kept[-1:]))
+
+    def _has_containers(self, track: Track) -> bool:
+        containers = intervals.gauge(track.fields, "falco.n_containers", "plugins.container.n_containers")
+        return containers is not None and containers >= LEAST_CONTAINERS
+
+    # -- alerts --------------------------------------------------------------------------------------------------
+
+    def _of_alerts(self) -> Iterator[Finding]:
+        counts = self._counts
+        if counts is None or not counts.fields:
+            why = "alerts have no output_fields" if self._without_fields else "no alerts with fields were seen"
+            self._skip(why, Cause.CONTAINER_RUNTIME, Cause.USER_MOUNTS)
+            return
+        causes: dict[Cause, list[tuple[float, Domain]]] = {}
+        judged = set()
+        for domain, cause in _DOMAIN_CAUSES.items():
+            if counts.recent_volume(domain) >= LEAST_ALERTS:
+                judged.add(cause)
+                present, missing = counts.recent_share(domain)
+                if missing:
+                    causes.setdefault(cause, []).append((missing / (present + missing), domain))
+        for cause in (Cause.CONTAINER_RUNTIME, Cause.USER_MOUNTS):
+            if cause not in judged:
+                self._skip(f"fewer than {LEAST_ALERTS} alerts show fields that must be there", cause)
+        for cause, shares in causes.items():
+            yield from self._of_shares(counts, cause, *max(shares))
+
+    def _of_shares(self, counts: HostCounts, cause: Cause, value: float, domain: Domain) -> Iterator[Finding]:
+        limits = self._limits.get(_ALERT_SIGNAL, {})
+        known = [(name, limits.get(name)) for name in ("critical", "warning")]
+        over = [(name, limit) for name, limit in known if limit is not None and value > limit]
+        if over:
+            severity, limit = over[0]
+            pattern = runtime_pattern(counts) if cause is Cause.CONTAINER_RUNTIME else None
+            rows = counts.worst(domain)
+            worst = "; ".join(f"{name} is missing in {missing} of {total}" for name, missing, total in rows)
+            yield self._finding(
+                cause, severity, _ALERT_SIGNAL, value, limit, domain=domain, since=None, runbook=_ALERT_RUNBOOK,
+                evidence=f"in the last alerts {worst}" + (f" ({pattern})" if pattern else ""), pattern=pattern,
+            )  # fmt: skip
+
+    def _finding(
+        self, cause: Cause, severity: str, signal: str, value: float, threshold: float, *,
+        domain: str, since: float | None, runbook: str, evidence: str, pattern: Pattern | None = None,
+    ) -> Finding:  # fmt: skip
+        step = next_step(cause, self._version, pattern)
+        return Finding(
+            self._hostname, domain, severity, signal, value, threshold, since, cause, evidence, step, runbook
+        )  # fmt: skip
+
+
+def runtime_pattern(counts: HostCounts) -> Pattern | None:
+    """Tell by which fields of containers are missing what is wrong with the runtime's answers."""
+
+    def missing(*fields: str) -> float:
+        shares = [counts.recent_share(domain, *fields) for domain in (Domain.CONTAINER_IMAGE, Domain.KUBERNETES)]
+        total = sum(map(sum, shares))
+        return sum(share[1] for share in shares) / total if total else 0
+
+    image = missing("container.image.repository", "container.image")
+    if image > ALL:
+        return Pattern.NO_ANSWER
+    if missing("container.name") > max(image, MOST):
+        return Pattern.NO_NAMES
+    if missing("k8s.pod.name", "k8s.ns.name") > max(image, MOST):
+        return Pattern.NO_PODS
+    return Pattern.SOME_CONTAINERS
