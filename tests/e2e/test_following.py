@@ -498,7 +498,7 @@ def test_a_permission_that_is_lost_and_regained_costs_no_line(follow: Follow, lo
         log.chmod(0)
         falco.write(alert("forbidden") * 3)
         wait_until_up(exporter, log, 0)
-        assert exporter.total("exporter_source_errors_total", errno="EACCES") == 1
+        eventually(lambda: exporter.total("exporter_source_errors_total", errno="EACCES"), lambda count: count == 1)
         becomes(exporter, {"held": 5})
 
         log.chmod(0o600)

@@ -105,6 +105,34 @@ def copytruncate_of_a_file_that_was_never_read_loses_nothing_of_the_copy(world: 
 
 
 @case("T2")
+def two_copies_of_one_backlog_count_once(world: World) -> Steps:
+    """Neither is known yet when both are met."""
+    world.log.touch()
+    yield SETTLED
+    world.write("backlog", 5)
+    world.copy(world.beside(".2"))
+    world.copy(world.beside(".1"))
+    world.truncate()
+    yield GAP
+    world.write("after", 3)
+
+
+@case("T2")
+def a_copy_that_is_removed_after_the_truncation_costs_nothing(world: World) -> Steps:
+    """All its lines were counted from the original."""
+    world.log.touch()
+    yield SETTLED
+    world.write("before", 14)
+    yield SETTLED
+    world.copy()
+    world.truncate()
+    yield GAP
+    world.beside(".1").unlink()
+    yield GAP
+    world.write("after", 3)
+
+
+@case("T2")
 def a_truncation_without_a_copy_costs_no_more_than_its_backlog(world: World) -> Steps:
     """Lines that are nowhere any more may be missing; all others are exact."""
     world.log.touch()

@@ -211,11 +211,13 @@ class FileSource:
         """Read a file that was truncated or rewritten from its start, and what was not read of it from a copy."""
         followed.places.append(file.place)
         copies = await self._rotated.open_copies(followed)
-        await self._look_at({copy: followed for copy in followed.files if copy.copy_of is file})
-        for copy in followed.files:
-            if copy.copy_of is file and copy.offset_bytes == copy.passed_bytes and await copy.has_place(file.place):
+        own = [copy for copy in followed.files if copy.copy_of is file]
+        await self._look_at(dict.fromkeys(own, followed))
+        for copy in own:
+            if copy.offset_bytes == copy.passed_bytes and await copy.has_place(file.place):
                 copy.start_at(*file.place)  # it is its turn now to deliver what was not read of the original
                 copies.append(copy)
+            copy.copy_of = None  # what the original has from now on is not what the copy has
         for copy in copies:
             self._note_growth(followed, copy)
         unread = max(file.sound_bytes - file.offset_bytes, 0)
@@ -257,7 +259,7 @@ class FileSource:
         self._touched.clear()
 
     def _lose(self, followed: FollowedPath, error: OSError, now: float) -> None:
-        if followed.fail(now, is_gone=isinstance(error, FileNotFoundError)):
+        if followed.fail(error, now):
             self._tally.errors[errno.errorcode.get(error.errno or 0, "unknown")] += 1
             _log.warning("source cannot be read", extra={"path": followed.label, "error": error.strerror or str(error)})
 

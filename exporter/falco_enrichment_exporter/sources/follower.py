@@ -163,7 +163,7 @@ class FollowedPath:
 
     path: str
     is_up: bool = False
-    has_failed: bool = False
+    failure: int = 0  # the errno with which it could not be read
     is_gone: bool = False
     has_had_file: bool = False
     changed_ns: int = 0  # when the file that was last there was last written to
@@ -231,17 +231,18 @@ class FollowedPath:
             self.left.append(self.current)
             self.current = None
 
-    def fail(self, now: float, *, is_gone: bool) -> bool:
+    def fail(self, error: OSError, now: float) -> bool:
         """Note that the path cannot be read; say whether that is news."""
-        is_news = self.is_up or not self.has_failed
-        self.is_up, self.has_failed, self.is_gone = False, True, is_gone
-        if is_gone:
+        is_news = error.errno != self.failure
+        self.is_up, self.failure = False, error.errno or -1
+        self.is_gone = isinstance(error, FileNotFoundError)
+        if self.is_gone:
             self.leave_current(now)
         return is_news
 
     def recover(self) -> None:
         """Note that the path can be read."""
-        self.is_up, self.has_failed, self.is_gone = True, False, False
+        self.is_up, self.failure, self.is_gone = True, 0, False
 
     def hand_on_fragments(self, file: OpenFile) -> None:
         """Let a line that was split before a rotation be completed behind it: the runtime splits across files."""

@@ -79,7 +79,6 @@ class RotatedFiles:
         ]
         if not new:
             return []
-        kin = kin_of(self._paths.kin(followed))
         files = []
         for _, name in sorted(new):
             try:
@@ -87,6 +86,7 @@ class RotatedFiles:
             except OSError:
                 self.has_more = True
                 break
+            kin = kin_of(self._paths.kin(followed))  # those opened just now among them: two may be copies of one
             file = await self._shelf.open_rotated(name, followed.seen_ns, kin)
             if file is not None:
                 file.left_at = asyncio.get_running_loop().time()
