@@ -1,31 +1,34 @@
-"""What the status page and /api/v1/status show: the fleet, judged by the configured thresholds. Pure."""
+"""What the status page and /api/v1/status show: the fleet, and the findings of core.verdicts. Pure."""
 
+from dataclasses import asdict
 from typing import Any
 
 from falco_enrichment_exporter import __version__
 from falco_enrichment_exporter.core import intervals
+from falco_enrichment_exporter.core.catalog import SYSCALL
+from falco_enrichment_exporter.core.domains import Domain
 from falco_enrichment_exporter.core.fleet import Fleet
-from falco_enrichment_exporter.core.series import IMAGE_RATIO, RATIOS, WINDOW_COUNTS
+from falco_enrichment_exporter.core.ledger import HostCounts
+from falco_enrichment_exporter.core.signals import SIGNALS, signal_value
 from falco_enrichment_exporter.core.track import Track
-from falco_enrichment_exporter.exposition.alerts import Thresholds
+from falco_enrichment_exporter.core.verdicts import Finding, HostJudge, Limits, is_stale
 from falco_enrichment_exporter.exposition.telemetry import SourceStatus
 
-STALE_INTERVALS = 2.5
-STALE_SLACK_SECONDS = 120
-IN_A_ROW = frozenset(WINDOW_COUNTS)  # whose critical limit counts snapshots in a row: not judged by one value
+_ABOUT = (
+    "snapshot_timestamp_seconds", "snapshot_interval_seconds", "falco_version", "engine", "uptime_seconds", "restarts",
+    "reloads", "containers", "threads",
+)  # fmt: skip
+_ORDER = {"critical": 0, "warning": 1, "stale": 2, "unknown": 3, "ok": 4}
 
 
 def status(
-    fleet: Fleet, sources: list[SourceStatus], thresholds: Thresholds, *, now: float, waiting_for: str | None
+    fleet: Fleet, sources: list[SourceStatus], thresholds: Limits, *, now: float, waiting_for: str | None
 ) -> dict[str, Any]:
     """Describe everything that is known, hosts with trouble first. ``now`` is in seconds since 1970."""
-    hosts = [
-        describe(hostname, source, track, table_limit=fleet.thread_table_limit(track), thresholds=thresholds, now=now)
-        for hostname, tracks in fleet.hosts.items()
-        for source, track in tracks.items()
-    ]
-    order = {"critical": 0, "warning": 1, "stale": 2, "unknown": 3, "ok": 4}
-    hosts.sort(key=lambda host: (order[host["state"]], host["hostname"], host["source"]))
+    ledger = fleet.alerts.ledger
+    names = dict.fromkeys([*fleet.hosts, *ledger.hosts, *ledger.without_fields])
+    hosts = [row for hostname in names for row in describe(hostname, fleet, thresholds=thresholds, now=now)]
+    hosts.sort(key=lambda host: (_ORDER[host["state"]], host["hostname"], host["source"]))
     return {
         "version": __version__,
         "now": now,
@@ -39,64 +42,79 @@ def status(
     }
 
 
-def describe(
-    hostname: str, source: str, track: Track, *, table_limit: int, thresholds: Thresholds, now: float
-) -> dict[str, Any]:
-    """Describe one (host, source); None stands for unknown throughout."""
-    signals = {name: _judged(name, value, thresholds) for name, value in _signals(track, table_limit).items()}
-    age = max(now - track.life.at_ns / 1e9, 0)
+def describe(hostname: str, fleet: Fleet, *, thresholds: Limits, now: float) -> list[dict[str, Any]]:
+    """Describe the sources of a host; None stands for unknown throughout. Findings are with its syscalls."""
+    tracks, ledger = fleet.hosts.get(hostname, {}), fleet.alerts.ledger
+    track = tracks.get(SYSCALL)
+    judge = HostJudge(
+        hostname,
+        track,
+        ledger.hosts.get(hostname),
+        limits=thresholds,
+        table_limit=fleet.thread_table_limit(track) if track is not None else 1,
+        now=now,
+        without_fields=ledger.without_fields[hostname],
+    )
+    findings = judge.findings()
+    sources: dict[str, Track | None] = {SYSCALL: None} | tracks if hostname in ledger.hosts else {**tracks}
+    rows: list[dict[str, Any]] = []
+    for source, known in sources.items():
+        found = findings if source == SYSCALL else []
+        age = max(now - known.life.at_ns / 1e9, 0) if known is not None else None
+        row: dict[str, Any] = {
+            "hostname": hostname,
+            "source": source,
+            "state": _state(known, age, found),
+            "snapshot_age_seconds": age,
+        }
+        row |= _about(known) | {"signals": _signals(known, fleet, found), "recent_fields": {}}
+        row["findings"] = [asdict(finding) | {"title": finding.title} for finding in found]
+        row["not_judged"] = []
+        if source == SYSCALL:
+            row["not_judged"] = [{"cause": item.cause, "reason": item.reason} for item in judge.not_judged]
+            row["recent_fields"] = _recent_fields(ledger.hosts.get(hostname))
+        rows.append(row)
+    return rows
+
+
+def _about(track: Track | None) -> dict[str, Any]:
+    if track is None:
+        return dict.fromkeys(_ABOUT)
+    values = (
+        track.life.at_ns / 1e9,
+        track.life.interval_seconds,
+        track.fields.get("falco.version"),
+        track.fields.get("scap.engine_name"),
+        track.uptime_seconds,
+        track.restarts,
+        track.reloads,
+        intervals.gauge(track.fields, "falco.n_containers", "plugins.container.n_containers"),
+        intervals.gauge(track.fields, "falco.n_threads"),
+    )
+    return dict(zip(_ABOUT, values, strict=True))
+
+
+def _recent_fields(counts: HostCounts | None) -> dict[str, dict[str, int]]:
+    """Return how often fields of each domain were present and missing in the last alerts."""
+    shares = {domain.value: counts.recent_share(domain) for domain in Domain} if counts is not None else {}
+    return {domain: {"present": present, "missing": missing} for domain, (present, missing) in shares.items()}
+
+
+def _signals(track: Track | None, fleet: Fleet, findings: list[Finding]) -> dict[str, dict[str, Any]]:
+    """Return the newest value of every signal, and what the findings say of it."""
+    severities = {finding.signal: finding.severity for finding in reversed(findings)}
+    limit = fleet.thread_table_limit(track) if track is not None else 1
+    values = {s.name: signal_value(track, s.name, 1, limit) if track is not None else None for s in SIGNALS}
     return {
-        "hostname": hostname,
-        "source": source,
-        "state": _state(track, age, signals),
-        "snapshot_timestamp_seconds": track.life.at_ns / 1e9,
-        "snapshot_age_seconds": age,
-        "snapshot_interval_seconds": track.life.interval_seconds,
-        "falco_version": track.fields.get("falco.version"),
-        "engine": track.fields.get("scap.engine_name"),
-        "uptime_seconds": track.uptime_seconds,
-        "restarts": track.restarts,
-        "reloads": track.reloads,
-        "containers": intervals.gauge(track.fields, "falco.n_containers", "plugins.container.n_containers"),
-        "threads": intervals.gauge(track.fields, "falco.n_threads"),
-        "signals": signals,
+        name: {"value": value, "state": "unknown" if value is None else severities.get(name, "ok")}
+        for name, value in values.items()
     }
 
 
-def _signals(track: Track, table_limit: int) -> dict[str, float | None]:
-    threads = intervals.gauge(track.fields, "falco.n_threads")
-    values: dict[str, float | None] = {r.name: track.life.ratio(r.over, r.under, 1) for r in RATIOS}
-    values["threadtable_usage_ratio"] = threads / table_limit if threads is not None else None
-    values[IMAGE_RATIO] = track.life.missing_image_ratio(1)
-    values |= {name: track.life.increase(key, 1) for name, (key, _) in WINDOW_COUNTS.items()}
-    return values
-
-
-def _judged(name: str, value: float | None, thresholds: Thresholds) -> dict[str, Any]:
-    limits = thresholds.get(name, {})
-    warning, critical = limits.get("warning"), limits.get("critical")
-    if value is None:
-        verdict = "unknown"
-    elif warning is None and critical is None:
-        verdict = "unjudged"
-    elif critical is not None and value > critical and name not in IN_A_ROW:
-        verdict = "critical"
-    elif warning is not None and value > warning:
-        verdict = "warning"
-    else:
-        verdict = "ok"
-    return {"value": value, "state": verdict, "warning": warning, "critical": critical}
-
-
-def _state(track: Track, age: float, signals: dict[str, dict[str, Any]]) -> str:
-    if is_stale(age, track.life.interval_seconds):
+def _state(track: Track | None, age: float | None, findings: list[Finding]) -> str:
+    if track is not None and age is not None and is_stale(age, track.life.interval_seconds):
         return "stale"
-    found = {signal["state"] for signal in signals.values()}
-    if "critical" in found or "warning" in found:
-        return "critical" if "critical" in found else "warning"
-    return "ok" if "ok" in found else "unknown"
-
-
-def is_stale(age_seconds: float, interval_seconds: float | None) -> bool:
-    """Say whether a snapshot is too old: 2.5 intervals and two minutes; Falco's default interval until one is known."""
-    return age_seconds > STALE_INTERVALS * (interval_seconds or 3600) + STALE_SLACK_SECONDS
+    severities = {finding.severity for finding in findings}
+    if severities:
+        return "critical" if "critical" in severities else "warning"
+    return "ok" if track is not None and track.life.intervals else "unknown"
