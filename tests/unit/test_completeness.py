@@ -22,7 +22,7 @@ def _entries() -> list[Any]:
 
 def judged(fields: dict[str, Any]) -> dict[str, list[str]]:
     """Judge the fields of an alert; in the corpus' form."""
-    verdicts = judge(Layouts().evidence(fields))
+    verdicts = judge(Layouts().evidence([fields])[0])
     return {v.field: [part for part in (v.domain.value, v.outcome.value, v.detail) if part] for v in verdicts}
 
 

@@ -5,7 +5,7 @@ fields are judged, when somebody reads the counts: thousands of alerts are of a 
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from operator import attrgetter
 from typing import Any, Final
 
@@ -24,6 +24,9 @@ RawKind = tuple[str | None, str | None, str | None, str | None]
 """Hostname, source, priority, rule as Falco wrote them."""
 
 _KIND: Final[Callable[[Head], RawKind]] = attrgetter("hostname", "source", "priority", "rule")
+
+_SOURCE: Final[Callable[[Head], str | None]] = attrgetter("source")
+_FIELDS: Final[Callable[[Head], dict[str, Any] | None]] = attrgetter("output_fields")
 
 Key = tuple[str, str, str]
 
@@ -66,12 +69,11 @@ class AlertCounts:
     def add(self, alert: Alert) -> None:
         """Count one alert."""
         kind = alert.hostname, alert.source, alert.priority, alert.rule
-        self._note([(kind, self._evidence(alert.source, alert.fields))])
+        self._note([kind], [alert.source], [alert.fields])
 
     def add_heads(self, heads: list[Head]) -> None:
         """Count many, which are known to be alerts."""
-        evidence = [self._evidence(head.source, head.output_fields) for head in heads]
-        self._note(zip(map(_KIND, heads), evidence, strict=True))
+        self._note(list(map(_KIND, heads)), list(map(_SOURCE, heads)), list(map(_FIELDS, heads)))
 
     @property
     def by_host(self) -> Mapping[Key, int]:
@@ -108,14 +110,18 @@ class AlertCounts:
         self._sources = {source for _, source, *_ in state.by_host}
         self._rules = {rule for rule, *_ in state.by_rule}
 
-    def _evidence(self, source: str | None, fields: dict[str, Any] | None) -> Evidence | None:
-        """Say what an alert shows; None if Falco wrote no fields. Only syscalls show processes and containers."""
-        if fields is None:
-            return None
-        return self._layouts.evidence(fields) if source in (SYSCALL, None) else NOTHING
-
-    def _note(self, alerts: Iterable[tuple[RawKind, Evidence | None]]) -> None:
-        self._pending.update(alerts)
+    def _note(
+        self, kinds: list[RawKind], sources: Sequence[str | None], shown: Sequence[dict[str, Any] | None]
+    ) -> None:
+        """Count alerts by kind and evidence. Only syscalls show processes and containers."""
+        judged = [fields for source, fields in zip(sources, shown, strict=True) if fields and source in (SYSCALL, None)]
+        found = iter(self._layouts.evidence(judged))
+        if len(judged) == len(kinds):
+            self._pending.update(zip(kinds, found, strict=True))
+        else:
+            for kind, source, fields in zip(kinds, sources, shown, strict=True):
+                is_judged = fields and source in (SYSCALL, None)
+                self._pending[kind, next(found) if is_judged else None if fields is None else NOTHING] += 1
         if len(self._pending) >= _MOST_PENDING:
             self.settle()
 

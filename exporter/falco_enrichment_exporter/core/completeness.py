@@ -182,7 +182,7 @@ class _Case:
             return "no_login_uid" if self._token("user.loginuid") == SENTINEL else ""
         is_group = name == "group.name"
         is_assigned = self._has(GROUP_ASSIGNED if is_group else USER_ASSIGNED)
-        is_in_container = self._is_known("container.id")
+        is_in_container = self._is_known("container.id") and not self._is_host
         return "assigned_uid" if is_assigned and is_in_container and name not in NUMBERS else ""
 
     def excuse_ancestor(self, name: str) -> str:

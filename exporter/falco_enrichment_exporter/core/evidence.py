@@ -4,7 +4,8 @@ Values are of no interest unless they mean something: nearly all alerts come dow
 which is judged once. This runs for every alert, so what need not be looked at is not.
 """
 
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -24,6 +25,9 @@ FULL_ID_CHARS: Final = 64
 ASSIGNED_FROM: Final = 1_000_000_000
 """OpenShift's first uid for containers; they are in no passwd file."""
 
+Fields = Mapping[str, Any]
+"""An alert's output_fields."""
+
 Token = str | int | None
 """What a value means; None: an ordinary value."""
 
@@ -31,11 +35,10 @@ _TOKENS: Final[dict[Any, Token]] = {
     None: NULL, "": EMPTY, "<NA>": NA, "N/A": NA, -1: SENTINEL, UNKNOWN_ID: SENTINEL,
     **{text: text for text in (HOST, KERNEL, *PAUSE, *NO_IMAGES, *NO_KUBELET, *ROOT_NAMES)},
 }  # fmt: skip
-_MISSING: Final = frozenset({NULL, EMPTY, NA, SENTINEL})
-_token: Final = _TOKENS.get
 _PIDS: Final[dict[Any, Token]] = {None: NULL, "<NA>": NA, -1: SENTINEL, 0: 0, 1: 1, 2: 2}
 _PID_FIELDS: Final = ("proc.pid", "proc.ppid", "proc.apid[")
 IDENTITY: Final = "container.id"  # not judged itself: it comes with the process, not from the runtime
+_ORDINARY: Final = object()
 _KEPT_LAYOUTS: Final = 1024
 _KEPT_KINDS: Final = 1024  # of a layout
 _MOST_NAMES: Final = 512
@@ -47,10 +50,7 @@ ECHO, SANDBOX, BY_KUBELET, BY_DIGEST, USER_ASSIGNED, GROUP_ASSIGNED = (1 << bit 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Evidence:
-    """All of an alert that judging it depends on; alerts of the same evidence share the object.
-
-    ``tokens`` are those of all fields of the alert, also of those that nobody judges: to leave them out costs more.
-    """
+    """All of an alert that judging it depends on; alerts of the same evidence share the object."""
 
     names: tuple[str, ...]
     tokens: tuple[Token, ...]
@@ -61,53 +61,71 @@ NOTHING: Final = Evidence((), ())
 
 
 class Layout:
-    """Which of the fields that an alert outputs are judged, and how to get at them fast."""
+    """Which of the fields that alerts output are judged. Works on columns: most of them hold nothing that matters."""
 
     def __init__(self, names: tuple[str, ...]) -> None:
-        self._names = names
+        self._names = tuple(name for name in names if name == IDENTITY or domain_of(name) is not None)
         self._is_judged = any(domain_of(name) is not None for name in names)
-        self._pids = [at for at, name in enumerate(self._names) if name.startswith(_PID_FIELDS)]
-        self._id_at = self._names.index(IDENTITY) if IDENTITY in self._names else None
-        self._relations = [relate for needed, relate in _RELATIONS if needed <= set(self._names)]
-        self._may_echo = self._relations[:1] == [_is_echo]
-        self._plain = (None,) * len(self._names)
-        self._seen: dict[tuple[tuple[Token, ...], int], Evidence] = {}
-        self._ordinary = Evidence(self._names, self._plain)
+        self._columns = [
+            (at, _PIDS if name.startswith(_PID_FIELDS) else _TOKENS)
+            for at, name in enumerate(names)
+            if name in self._names
+        ]
+        self._relations = [
+            (bit, find, [names.index(name) for name in needed])
+            for bit, find, needed in _RELATIONS
+            if set(needed) <= set(names)
+        ]
+        self._seen: dict[tuple[int, ...], dict[tuple[tuple[Token, ...], int], Evidence]] = {}  # by telling columns
 
-    def evidence(self, fields: Mapping[str, Any]) -> Evidence:
-        """Bring the fields of an alert to what matters."""
+    def evidence(self, rows: list[Fields]) -> list[Evidence]:
+        """Bring the fields of alerts of this layout to what matters."""
         if not self._is_judged:
-            return NOTHING
-        try:
-            tokens = tuple(map(_token, fields.values()))
-        except TypeError:  # a list or an object, where Falco writes text or a number
-            tokens = tuple(_token(value) if isinstance(value, str | int | None) else None for value in fields.values())
-        if self._pids:
-            tokens = self._with_pids(tokens, tuple(fields.values()))
-        relations = 0
-        if _MISSING.isdisjoint(tokens):
-            relations = _is_echo(fields) if self._may_echo else 0
-            if not relations and tokens == self._plain:
-                return self._ordinary
-        elif self._id_at is None or tokens[self._id_at] != HOST:
-            for relate in self._relations:
-                relations |= relate(fields)
-        return self._shared(tokens, relations)
+            return [NOTHING] * len(rows)
+        columns = list(zip(*[row.values() for row in rows], strict=True))
+        telling, tokens = self._tokens(columns)
+        relations = [0] * len(rows)
+        for bit, find, places in self._relations:
+            for at in find(*[columns[place] for place in places]):
+                relations[at] |= bit
+        known = self._known(tuple(telling))
+        found = []
+        for key in zip(zip(*tokens, strict=True) if tokens else [()] * len(rows), relations, strict=True):
+            evidence = known.get(key)
+            if evidence is None:
+                evidence = known[key] = self._new(telling, *key)
+            found.append(evidence)
+        return found
 
-    def _shared(self, tokens: tuple[Token, ...], relations: int) -> Evidence:
-        known = self._seen.get((tokens, relations))
-        if known is None:
-            if len(self._seen) >= _KEPT_KINDS:
-                self._seen.clear()
-            known = self._seen[tokens, relations] = Evidence(self._names, tokens, relations)
+    def _tokens(self, columns: list[tuple[Any, ...]]) -> tuple[list[int], list[list[Token]]]:
+        """Return which of the judged columns hold values that matter, and what these mean."""
+        telling: list[int] = []
+        tokens: list[list[Token]] = []
+        for place, (at, meaning) in enumerate(self._columns):
+            column = columns[at]
+            try:
+                is_telling = not meaning.keys().isdisjoint(column)
+            except TypeError:  # a list or an object, where Falco writes text or a number
+                column = tuple(value if isinstance(value, str | int | None) else _ORDINARY for value in column)
+                is_telling = True
+            if is_telling:
+                telling.append(place)
+                tokens.append(list(map(meaning.get, column)))
+        return telling, tokens
+
+    def _known(self, telling: tuple[int, ...]) -> dict[tuple[tuple[Token, ...], int], Evidence]:
+        if len(self._seen) >= _KEPT_KINDS:
+            self._seen.clear()
+        known = self._seen.setdefault(telling, {})
+        if len(known) >= _KEPT_KINDS:
+            known.clear()
         return known
 
-    def _with_pids(self, tokens: tuple[Token, ...], values: tuple[Any, ...]) -> tuple[Token, ...]:
-        """Tell the first processes of the tree by their numbers, which mean nothing in other fields."""
-        changed = list(tokens)
-        for at in self._pids:
-            changed[at] = _PIDS.get(values[at]) if isinstance(values[at], int | str | None) else None
-        return tuple(changed)
+    def _new(self, telling: list[int], values: tuple[Token, ...], relations: int) -> Evidence:
+        tokens: list[Token] = [None] * len(self._names)  # ordinary values in the other columns
+        for place, value in zip(telling, values, strict=True):
+            tokens[place] = value
+        return Evidence(self._names, tuple(tokens), relations)
 
 
 class Layouts:
@@ -116,69 +134,73 @@ class Layouts:
     def __init__(self) -> None:
         self._known: dict[tuple[str, ...], Layout] = {}
 
-    def evidence(self, fields: Mapping[str, Any]) -> Evidence:
-        """Bring the fields of an alert to what matters to judging it."""
-        names = tuple(fields)
-        layout = self._known.get(names)
-        if layout is None:
-            layout = Layout(names[:_MOST_NAMES])
-            if len(names) > _MOST_NAMES:
-                return layout.evidence(fields)  # not kept
+    def evidence(self, shown: Sequence[Fields]) -> list[Evidence]:
+        """Bring the fields of alerts to what judging them depends on."""
+        rows: defaultdict[tuple[str, ...], list[int]] = defaultdict(list)
+        for at, names in enumerate(map(tuple, shown)):
+            rows[names].append(at)
+        found = [NOTHING] * len(shown)
+        for names, places in rows.items():
+            evidence = self._layout(names).evidence([shown[at] for at in places])
+            for at, one in zip(places, evidence, strict=True):
+                found[at] = one
+        return found
+
+    def _layout(self, names: tuple[str, ...]) -> Layout:
+        known = self._known.get(names)
+        if known is not None:
+            return known
+        layout = Layout(names)
+        if len(names) <= _MOST_NAMES:
             if len(self._known) >= _KEPT_LAYOUTS:
                 self._known.clear()
             self._known[names] = layout
-        return layout.evidence(fields)
+        return layout
 
 
-def _text(fields: Mapping[str, Any], name: str) -> str:
-    value = fields.get(name)
+Column = tuple[Any, ...]
+
+
+def _echoes(identities: Column, names: Column) -> list[int]:
+    """Find the containers whose name is their id, short or full: the runtime did not tell another one."""
+    return [at for at, pair in enumerate(zip(identities, names, strict=True)) if pair[0] and _is_echo(*pair)]
+
+
+def _is_echo(identity: object, name: object) -> bool:
+    if not isinstance(name, str) or not isinstance(identity, str) or name[:8] != identity[:8] or identity == HOST:
+        return False
+    short, long = sorted((name, identity), key=len)
+    return bool(short) and long.startswith(short) and (short == long or len(long) == FULL_ID_CHARS)
+
+
+def _sandboxes(identities: Column, sandboxes: Column) -> list[int]:
+    pairs = enumerate(zip(identities, sandboxes, strict=True))
+    return [at for at, (own, sandbox) in pairs if own and isinstance(own, str) and _text(sandbox).startswith(own)]
+
+
+def _by_kubelet(names: Column, _: Column) -> list[int]:
+    """Find the containers that the kubelet named: its docker engine's names begin so."""
+    return [at for at, name in enumerate(names) if _text(name).startswith("k8s_")]
+
+
+def _by_digest(images: Column) -> list[int]:
+    return [at for at, image in enumerate(images) if "sha256:" in _text(image)]
+
+
+def _assigned(numbers: Column) -> list[int]:
+    return [at for at, number in enumerate(numbers) if isinstance(number, int) and ASSIGNED_FROM <= number < UNKNOWN_ID]
+
+
+def _text(value: object) -> str:
     return value if isinstance(value, str) else ""
 
 
-def _is_echo(fields: Mapping[str, Any]) -> int:
-    """Say whether the container's name is its id, short or full: the runtime did not tell another one."""
-    name, identity = fields["container.name"], fields[IDENTITY]
-    if not isinstance(name, str) or not isinstance(identity, str) or name[:8] != identity[:8]:
-        return 0
-    short, long = sorted((name, identity), key=len)
-    is_same = long.startswith(short) and (short == long or len(long) == FULL_ID_CHARS) and bool(short)
-    return ECHO if is_same else 0
-
-
-def _is_sandbox(fields: Mapping[str, Any]) -> int:
-    identity = _text(fields, IDENTITY)
-    is_same = bool(identity) and any(_text(fields, name).startswith(identity) for name in SANDBOX_IDS)
-    return SANDBOX if is_same else 0
-
-
-def _is_by_kubelet(fields: Mapping[str, Any]) -> int:
-    """Say whether the kubelet named the container: its docker engine's names begin so."""
-    return BY_KUBELET if _text(fields, "container.name").startswith("k8s_") else 0
-
-
-def _is_by_digest(fields: Mapping[str, Any]) -> int:
-    image = _text(fields, "container.image")
-    return BY_DIGEST if "@sha256:" in image or image.startswith("sha256:") else 0
-
-
-def _is_user_assigned(fields: Mapping[str, Any]) -> int:
-    return USER_ASSIGNED if _is_assigned(fields["user.uid"]) else 0
-
-
-def _is_group_assigned(fields: Mapping[str, Any]) -> int:
-    return GROUP_ASSIGNED if _is_assigned(fields["group.gid"]) else 0
-
-
-def _is_assigned(number: object) -> bool:
-    return isinstance(number, int) and ASSIGNED_FROM <= number < UNKNOWN_ID
-
-
-_RELATIONS: Final = (
-    ({IDENTITY, "container.name"}, _is_echo),
-    *(({IDENTITY, name}, _is_sandbox) for name in SANDBOX_IDS),
-    ({"container.name", "container.type"}, _is_by_kubelet),
-    ({"container.image"}, _is_by_digest),
-    ({"user.uid"}, _is_user_assigned),
-    ({"group.gid"}, _is_group_assigned),
+_RELATIONS: Final[tuple[tuple[int, Callable[..., list[int]], tuple[str, ...]], ...]] = (
+    (ECHO, _echoes, (IDENTITY, "container.name")),
+    *((SANDBOX, _sandboxes, (IDENTITY, name)) for name in SANDBOX_IDS),
+    (BY_KUBELET, _by_kubelet, ("container.name", "container.type")),
+    (BY_DIGEST, _by_digest, ("container.image",)),
+    (USER_ASSIGNED, _assigned, ("user.uid",)),
+    (GROUP_ASSIGNED, _assigned, ("group.gid",)),
 )
-"""Which fields each relation is between."""
+"""Bits, what finds the rows in which they hold, and the fields they are between."""
