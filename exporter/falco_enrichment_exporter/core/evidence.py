@@ -102,15 +102,14 @@ class Layout:
         telling: list[int] = []
         tokens: list[list[Token]] = []
         for place, (at, meaning) in enumerate(self._columns):
-            column = columns[at]
             try:
-                is_telling = not meaning.keys().isdisjoint(column)
+                meanings = _meanings(meaning, columns[at])
             except TypeError:  # a list or an object, where Falco writes text or a number
-                column = tuple(value if isinstance(value, str | int | None) else _ORDINARY for value in column)
-                is_telling = True
-            if is_telling:
+                scalars = (value if isinstance(value, str | int | None) else _ORDINARY for value in columns[at])
+                meanings = _meanings(meaning, tuple(scalars))
+            if meanings is not None:
                 telling.append(place)
-                tokens.append(list(map(meaning.get, column)))
+                tokens.append(meanings)
         return telling, tokens
 
     def _known(self, telling: tuple[int, ...]) -> dict[tuple[tuple[Token, ...], int], Evidence]:
@@ -159,6 +158,11 @@ class Layouts:
 
 
 Column = tuple[Any, ...]
+
+
+def _meanings(meaning: Mapping[Any, Token], column: Column) -> list[Token] | None:
+    """Return what the values of a column mean; None if none of them means anything, which is the rule."""
+    return None if meaning.keys().isdisjoint(column) else list(map(meaning.get, column))
 
 
 def _echoes(identities: Column, names: Column) -> list[int]:

@@ -1,0 +1,139 @@
+"""Counts of judged fields: bounded whatever the alerts say, the same in any grouping, and kept over restarts."""
+
+import msgspec
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from falco_enrichment_exporter.core.alerts import Limits
+from falco_enrichment_exporter.core.fleet import Fleet, FleetState
+from falco_enrichment_exporter.core.ledger import OTHER_FIELD, RECENT_ALERTS
+from falco_enrichment_exporter.core.records import Head, classify
+from snapshots import make_fleet
+
+VALUES = st.sampled_from(
+    [None, "", "<NA>", "N/A", -1, 2**32 - 1, 0, 1, 2, "host", "systemd", "pause", "x", ["a"], {}, 1.5, True]
+)
+NAMES = st.sampled_from(
+    [
+        "container.id",
+        "container.name",
+        "container.image.repository",
+        "k8s.pod.name",
+        "k8s.pod.label[app]",
+        "user.name",
+        "user.uid",
+        "proc.name",
+        "proc.pname",
+        "proc.ppid",
+        "proc.aname[2]",
+        "proc.aname[3]",
+        "fd.name",
+        "evt.time",
+    ]
+)
+ALERTS = st.builds(
+    Head,
+    hostname=st.sampled_from(["a", "b", None]),
+    rule=st.sampled_from(["R", "S"]),
+    source=st.sampled_from(["syscall", "k8s_audit", None]),
+    priority=st.just("Notice"),
+    output_fields=st.none() | st.dictionaries(NAMES, VALUES, max_size=8),
+)
+
+
+def counts(fleet: Fleet) -> object:
+    """Return all that is counted of fields."""
+    ledger = fleet.alerts.ledger
+    hosts = {name: (dict(h.fields), dict(h.excused), dict(h.missing)) for name, h in ledger.hosts.items()}
+    return hosts, dict(ledger.rule_missing), dict(ledger.without_fields)
+
+
+def alert(hostname: str = "a", rule: str = "R", **fields: object) -> Head:
+    """Make an alert; two underscores in a field's name stand for a dot."""
+    shown = {name.replace("__", "."): value for name, value in fields.items()}
+    return Head(hostname=hostname, rule=rule, source="syscall", priority="Notice", output_fields=shown)
+
+
+@settings(deadline=None, max_examples=80)
+@given(st.lists(st.lists(ALERTS, max_size=10), max_size=4))
+def test_any_grouping_of_alerts_counts_the_same(blocks: list[list[Head]]) -> None:
+    """In blocks or one by one, with values of any type."""
+    at_once, by_one = make_fleet(), make_fleet()
+    for block in blocks:
+        at_once.fold_heads(block)
+        for head in block:
+            by_one.fold(classify(head))
+
+    assert counts(at_once) == counts(by_one)
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.lists(ALERTS, max_size=12), st.lists(ALERTS, max_size=12))
+def test_a_restart_in_between_changes_nothing(before: list[Head], after: list[Head]) -> None:
+    """The stored state and what comes later are the same as all of it."""
+    whole, first, second = make_fleet(), make_fleet(), make_fleet()
+    whole.fold_heads(before + after)
+    first.fold_heads(before)
+    second.restore(msgspec.json.decode(msgspec.json.encode(first.dump()), type=FleetState))
+    second.fold_heads(after)
+
+    assert counts(second) == counts(whole)
+
+
+def test_a_lost_process_is_one_loss() -> None:
+    """Nothing is counted of the other domains then."""
+    fleet = make_fleet()
+    fleet.fold_heads([alert(proc__name=None, proc__cmdline="", container__id="", user__name="<NA>")])
+
+    fields = fleet.alerts.ledger.hosts["a"].fields
+    assert {domain for domain, _, _ in fields} == {"process"}
+
+
+def test_hostile_alerts_stay_within_the_limits_and_show_it() -> None:
+    """Invented hosts, rules and fields share what is left, and every one of them touches a limit's counter."""
+    fleet = make_fleet(limits=Limits(max_hosts=5, max_rules=5, max_fields=5))
+    for block in range(8):
+        heads = [
+            alert(f"h{number % 9}", f"R{number}", **{f"proc__aname[{number % 999}]": None, f"x{number}": ""})
+            for number in range(block * 500, block * 500 + 500)
+        ]
+        fleet.fold_heads(heads)
+    ledger = fleet.alerts.ledger
+
+    assert len(ledger.hosts) == 5
+    assert len({field for host in ledger.hosts.values() for _, field, _ in host.fields}) == 6
+    assert OTHER_FIELD in {field for host in ledger.hosts.values() for _, field, _ in host.fields}
+    assert len({rule for rule, _ in ledger.rule_missing}) == 6
+    assert all(fleet.limit_hits[limit] for limit in ("hosts", "rules", "fields"))
+    assert sum(sum(host.fields.values()) for host in ledger.hosts.values()) + fleet.limit_hits["hosts"] == 4_000
+
+
+def test_an_alert_with_ten_thousand_fields_is_judged() -> None:
+    """And not remembered."""
+    fleet = make_fleet()
+    fleet.fold_heads([alert(**{f"proc.aname[{number}]": "x" for number in range(10_000)})])
+
+    assert sum(fleet.alerts.ledger.hosts["a"].fields.values()) == 1000
+
+
+def test_recent_alerts_forget_what_was_long_ago() -> None:
+    """A runtime that answers again is not held against its past."""
+    fleet = make_fleet()
+    fleet.fold_heads([alert(container__id="0123456789ab", container__image="")] * (3 * RECENT_ALERTS))
+    host = fleet.alerts.ledger.hosts["a"]
+    assert host.recent_share("container_image")[0] == 0
+    for _ in range(3):
+        fleet.fold_heads([alert(container__id="0123456789ab", container__image="nginx")] * RECENT_ALERTS)
+        assert fleet.alerts.ledger.hosts["a"] is host
+
+    assert host.recent_share("container_image")[1] == 0
+    assert host.missing["container_image", "empty"] == 3 * RECENT_ALERTS
+
+
+def test_alerts_without_fields_are_counted_not_judged() -> None:
+    """json_include_output_fields_property: false."""
+    fleet = make_fleet()
+    fleet.fold_heads([Head(hostname="a", rule="R", source="syscall", priority="Notice")] * 3)
+
+    assert fleet.alerts.ledger.without_fields == {"a": 3}
+    assert not fleet.alerts.ledger.hosts
