@@ -10,27 +10,14 @@ from falco_enrichment_exporter.core.ledger import OTHER_FIELD, RECENT_ALERTS
 from falco_enrichment_exporter.core.records import Head, classify
 from snapshots import make_fleet
 
-VALUES = st.sampled_from(
-    [None, "", "<NA>", "N/A", -1, 2**32 - 1, 0, 1, 2, "host", "systemd", "pause", "x", ["a"], {}, 1.5, True]
+VALUES: st.SearchStrategy[object] = st.sampled_from(
+    [None, "", "<NA>", "N/A", "host", "systemd", "pause", "x", -1, 2**32 - 1, 0, 1, 2, ["a"], {}, 1.5, True]
 )
-NAMES = st.sampled_from(
-    [
-        "container.id",
-        "container.name",
-        "container.image.repository",
-        "k8s.pod.name",
-        "k8s.pod.label[app]",
-        "user.name",
-        "user.uid",
-        "proc.name",
-        "proc.pname",
-        "proc.ppid",
-        "proc.aname[2]",
-        "proc.aname[3]",
-        "fd.name",
-        "evt.time",
-    ]
+FIELDS = (
+    "container.id container.name container.image.repository k8s.pod.name k8s.pod.label[app] user.name user.uid"
+    " proc.name proc.pname proc.ppid proc.aname[2] proc.aname[3] fd.name evt.time"
 )
+NAMES = st.sampled_from(FIELDS.split())
 ALERTS = st.builds(
     Head,
     hostname=st.sampled_from(["a", "b", None]),
