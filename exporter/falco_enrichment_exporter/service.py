@@ -16,7 +16,6 @@ import uvicorn
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 
 from falco_enrichment_exporter import __version__
-from falco_enrichment_exporter.core.alerts import Limits
 from falco_enrichment_exporter.core.fleet import Fleet
 from falco_enrichment_exporter.errors import SetupError
 from falco_enrichment_exporter.exposition.alerts import AlertCollector
@@ -125,11 +124,7 @@ async def serve(settings: ServeSettings, feed: Feed | None = None) -> None:
     fleet = Fleet(
         default_hostname=settings.source.hostname,
         thread_table_size=settings.source.thread_table_size,
-        limits=Limits(
-            max_hosts=settings.limits.max_hosts,
-            max_rules=settings.limits.max_rules,
-            max_fields=settings.limits.max_fields,
-        ),
+        limits=settings.limits.of_fleet,
         counts_alerts=settings.alerts.enabled,
     )
     tally = Tally()

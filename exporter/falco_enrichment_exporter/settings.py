@@ -21,6 +21,7 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
+from falco_enrichment_exporter.core.alerts import Limits
 from falco_enrichment_exporter.values import parse_address, parse_duration, parse_size, split_commas
 
 ENV_PREFIX = "FALCO_ENRICHMENT_"
@@ -141,6 +142,11 @@ class LimitSettings(_Group):
     max_body_bytes: Annotated[Size, Field(ge=1024, le=1 << 28)] = Field(
         default="1MiB", validate_default=True, description="a larger post to /ingest is refused"
     )
+
+    @property
+    def of_fleet(self) -> Limits:
+        """The limits of what is known about hosts."""
+        return Limits(max_hosts=self.max_hosts, max_rules=self.max_rules, max_fields=self.max_fields)
 
 
 class LogSettings(_Group):

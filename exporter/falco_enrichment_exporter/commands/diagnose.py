@@ -10,7 +10,6 @@ from typing import IO, Final
 from falco_enrichment_exporter import loading
 from falco_enrichment_exporter.commands import findings
 from falco_enrichment_exporter.core import records
-from falco_enrichment_exporter.core.alerts import Limits
 from falco_enrichment_exporter.core.catalog import SYSCALL
 from falco_enrichment_exporter.core.envelope import Broken, Unwrapper
 from falco_enrichment_exporter.core.fleet import Fleet
@@ -66,13 +65,12 @@ class Reader:
     """All files into one fleet, and the newest time that was seen: a log is judged as of its end."""
 
     def __init__(self, settings: DiagnoseSettings) -> None:
-        limits = settings.limits
         self.fleet = Fleet(
             default_hostname=settings.source.hostname,
             thread_table_size=settings.source.thread_table_size,
-            limits=Limits(max_hosts=limits.max_hosts, max_rules=limits.max_rules, max_fields=limits.max_fields),
+            limits=settings.limits.of_fleet,
         )
-        self._limit_bytes = limits.max_line_bytes
+        self._limit_bytes = settings.limits.max_line_bytes
         self._newest_ns = 0
 
     @property

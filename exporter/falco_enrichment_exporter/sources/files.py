@@ -28,7 +28,6 @@ from falco_enrichment_exporter.sources.warm import WarmSearch
 
 READ_BYTES = 256 << 10
 TURN_BYTES = 4 << 20
-LINGER_SECONDS = 10.0  # a writer may hold a rotated file for some seconds more
 
 _log = logging.getLogger(__name__)
 
@@ -161,7 +160,7 @@ class FileSource:
                 await self._meet(followed, found, now)
         await self._find_rotated()
         await self._fill(sight)
-        for unfinished in await self.paths.close_quiet(before=now - LINGER_SECONDS):
+        for unfinished in await self.paths.close_quiet(now):
             self._fleet.reject("unfinished")
             self._tally.lost["unfinished"] += unfinished
         self.paths.forget_gone(self._patterns)

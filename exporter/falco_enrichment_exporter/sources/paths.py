@@ -15,6 +15,7 @@ from falco_enrichment_exporter.sources.looking import Patterns
 from falco_enrichment_exporter.sources.marks import FileMark, Identity, Place, identity_of
 from falco_enrichment_exporter.sources.shelf import Kin, Shelf
 
+LINGER_SECONDS: Final = 10.0  # a writer may hold a rotated file for some seconds more
 _CLOCK_TICK_NS: Final = 10**7  # the times of files go in steps
 
 
@@ -152,11 +153,11 @@ class FollowedPaths:
             for file in followed.files:
                 await self._shelf.close(file)
 
-    async def close_quiet(self, before: float) -> list[int]:
-        """Close rotated files that have not grown since then; return the lengths of their unfinished last lines."""
+    async def close_quiet(self, now: float) -> list[int]:
+        """Close rotated files that have not grown for a while; return the lengths of their unfinished last lines."""
         unfinished = []
         for file, followed in self.left_files().items():
-            if file.left_at is not None and file.left_at < before and not file.has_more:
+            if file.left_at is not None and now - file.left_at > LINGER_SECONDS and not file.has_more:
                 await self.release(followed, file)
                 unfinished += [file.lag_bytes] if file.lag_bytes else []
         return unfinished
