@@ -6,9 +6,9 @@ from hypothesis import strategies as st
 
 from falco_enrichment_exporter.core.alerts import Limits
 from falco_enrichment_exporter.core.fleet import Fleet, FleetState
-from falco_enrichment_exporter.core.ledger import OTHER_FIELD, RECENT_ALERTS
+from falco_enrichment_exporter.core.ledger import MOST_RECENT_ALERTS, OTHER_FIELD
 from falco_enrichment_exporter.core.records import Head, classify
-from snapshots import make_fleet
+from snapshots import make_fleet, make_snapshot
 
 VALUES: st.SearchStrategy[object] = st.sampled_from(
     [None, "", "<NA>", "N/A", "host", "systemd", "pause", "x", -1, 2**32 - 1, 0, 1, 2, ["a"], {}, 1.5, True]
@@ -106,15 +106,15 @@ def test_an_alert_with_ten_thousand_fields_is_judged() -> None:
 def test_recent_alerts_forget_what_was_long_ago() -> None:
     """A runtime that answers again is not held against its past."""
     fleet = make_fleet()
-    fleet.fold_heads([alert(container__id="0123456789ab", container__image="")] * (3 * RECENT_ALERTS))
+    fleet.fold_heads([alert(container__id="0123456789ab", container__image="")] * (3 * MOST_RECENT_ALERTS))
     host = fleet.alerts.ledger.hosts["a"]
     assert host.recent_share("container_image")[0] == 0
     for _ in range(3):
-        fleet.fold_heads([alert(container__id="0123456789ab", container__image="nginx")] * RECENT_ALERTS)
+        fleet.fold_heads([alert(container__id="0123456789ab", container__image="nginx")] * MOST_RECENT_ALERTS)
         assert fleet.alerts.ledger.hosts["a"] is host
 
     assert host.recent_share("container_image")[1] == 0
-    assert host.missing["container_image", "empty"] == 3 * RECENT_ALERTS
+    assert host.missing["container_image", "empty"] == 3 * MOST_RECENT_ALERTS
 
 
 def test_alerts_without_fields_are_counted_not_judged() -> None:
@@ -124,3 +124,19 @@ def test_alerts_without_fields_are_counted_not_judged() -> None:
 
     assert fleet.alerts.ledger.without_fields == {"a": 3}
     assert not fleet.alerts.ledger.hosts
+
+
+def test_snapshots_are_the_clock_of_what_is_recent() -> None:
+    """After some intervals with enough alerts the old ones no longer count; a quiet host is judged by older ones."""
+    fleet = make_fleet()
+    minute = 60
+    for at in range(0, 30 * minute, minute):
+        fleet.fold(make_snapshot(at + 60, "a"))
+        missing = at < 10 * minute
+        fleet.fold_heads([alert(container__id="0123456789ab", container__image="" if missing else "nginx")] * 20)
+
+    assert fleet.alerts.ledger.hosts["a"].recent_share("container_image")[1] == 0
+    for at in range(30 * minute, 60 * minute, minute):
+        fleet.fold(make_snapshot(at + 60, "a"))
+
+    assert sum(fleet.alerts.ledger.hosts["a"].recent_share("container_image")) >= 40

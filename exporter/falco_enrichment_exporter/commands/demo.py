@@ -196,4 +196,4 @@ def _host_lines(host: SyntheticHost, tick: int, at_ns: int) -> list[Fields]:
         "output": f"{moment}: Notice A shell was spawned in a container", "priority": "Notice", "source": "syscall",
         "output_fields": host.alert(at_ns, tick % CYCLE_TICKS), "rule": "Terminal shell in container", "tags": ["container", "shell"],
     }  # fmt: skip
-    return [envelope | snapshot, *[envelope | alert] * host.random.randint(1, 3)]
+    return [envelope | snapshot, *[envelope | alert] * host.random.randint(6, 10)]

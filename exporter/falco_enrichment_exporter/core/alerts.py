@@ -75,6 +75,13 @@ class AlertCounts:
         """Count many, which are known to be alerts."""
         self._note(list(map(_KIND, heads)), list(map(_SOURCE, heads)), list(map(_FIELDS, heads)))
 
+    def tick(self, hostname: str, at_ns: int, interval_seconds: float) -> None:
+        """Take notice of a snapshot: what a host's last alerts are is told by its time."""
+        counts = self._ledger.hosts.get(hostname)
+        if counts is not None and counts.is_due(at_ns, interval_seconds):
+            self.settle()
+            counts.tick(at_ns, interval_seconds)
+
     @property
     def by_host(self) -> Mapping[Key, int]:
         """Alerts by hostname, source and priority."""

@@ -6,6 +6,7 @@ from typing import Final
 import msgspec
 
 from falco_enrichment_exporter.core.alerts import MAX_SOURCES, AlertCounts, AlertsState, Limits
+from falco_enrichment_exporter.core.catalog import SYSCALL
 from falco_enrichment_exporter.core.records import Alert, Head, Record, Rejection, Snapshot, classify, is_alert
 from falco_enrichment_exporter.core.track import Track, advance, new_track
 
@@ -146,6 +147,9 @@ class Fleet:
             self.ignored["older"] += 1
         else:
             advance(track, snapshot)
+            interval = track.life.interval_seconds
+            if snapshot.source == SYSCALL and interval is not None:
+                self.alerts.tick(hostname, snapshot.at_ns, interval)
 
     def _turn_away(self, hostname: str, count: int = 1) -> None:
         self._limit_hits["hosts"] += count

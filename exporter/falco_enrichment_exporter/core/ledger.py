@@ -10,7 +10,10 @@ import msgspec
 from falco_enrichment_exporter.core.completeness import Outcome, judge
 from falco_enrichment_exporter.core.evidence import NOTHING, Evidence
 
-RECENT_ALERTS: Final = 500
+MOST_RECENT_ALERTS: Final = 500
+LEAST_RECENT_ALERTS: Final = 40
+RECENT_INTERVALS: Final = 5
+MOST_RECENT_SECONDS: Final = 6 * 3600
 OTHER_FIELD: Final = "(other)"
 _MOST_JUDGED: Final = 8_192
 
@@ -43,7 +46,8 @@ class Judgement:
 class HostCounts:
     """The fields of one host's alerts since the start, and of its last alerts.
 
-    These are at least the last ``RECENT_ALERTS``, and about twice as many at most.
+    Those are of two windows, the present one and the one before it. A window ends after some snapshot intervals if it
+    has enough alerts to judge by, after many alerts, or after hours. So a busy host is judged by its last minutes.
     """
 
     fields: Counter[FieldKey] = field(default_factory=Counter)
@@ -52,6 +56,7 @@ class HostCounts:
     _recent: Counter[FieldKey] = field(default_factory=Counter)
     _before: Counter[FieldKey] = field(default_factory=Counter)
     _recent_alerts: int = 0
+    _recent_since_ns: int = 0
 
     def add(self, judgement: Judgement, count: int) -> None:
         """Count the fields of so many alerts."""
@@ -63,8 +68,25 @@ class HostCounts:
         for kind in judgement.missing:
             self.missing[kind] += count
         self._recent_alerts += count
-        if self._recent_alerts >= RECENT_ALERTS:
-            self._before, self._recent, self._recent_alerts = self._recent, Counter(), 0
+        if self._recent_alerts >= MOST_RECENT_ALERTS:
+            self._end_window(0)
+
+    def tick(self, at_ns: int, interval_seconds: float) -> None:
+        """Take notice of the time by a snapshot of the host: there is no other clock."""
+        if not self._recent_since_ns:
+            self._recent_since_ns = at_ns
+        elif self.is_due(at_ns, interval_seconds):
+            is_long_ago = at_ns - self._recent_since_ns >= MOST_RECENT_SECONDS * 10**9
+            if is_long_ago or self._recent_alerts >= LEAST_RECENT_ALERTS:
+                self._end_window(at_ns)
+
+    def is_due(self, at_ns: int, interval_seconds: float) -> bool:
+        """Say whether the present window has lasted for some snapshot intervals."""
+        return at_ns - self._recent_since_ns >= RECENT_INTERVALS * interval_seconds * 1e9
+
+    def _end_window(self, at_ns: int) -> None:
+        self._before, self._recent, self._recent_alerts = self._recent, Counter(), 0
+        self._recent_since_ns = at_ns
 
     def recent_share(self, domain: str, *fields: str) -> Share:
         """Return the share of these fields in the last alerts, of all fields of the domain if none is named."""
