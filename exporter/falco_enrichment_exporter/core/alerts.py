@@ -78,8 +78,10 @@ class AlertCounts:
     def tick(self, hostname: str, at_ns: int, interval_seconds: float) -> None:
         """Take notice of a snapshot: what a host's last alerts are is told by its time."""
         counts = self._ledger.hosts.get(hostname)
-        if counts is not None and counts.is_due(at_ns, interval_seconds):
+        if counts is None or counts.is_due(at_ns, interval_seconds):
             self.settle()
+            counts = self._ledger.hosts.get(hostname)
+        if counts is not None:
             counts.tick(at_ns, interval_seconds)
 
     @property
