@@ -69,7 +69,7 @@ class HostCounts:
             self.missing[kind] += count
         self._recent_alerts += count
         if self._recent_alerts >= MOST_RECENT_ALERTS:
-            self._end_window(0)
+            self._end_window()
 
     def tick(self, at_ns: int, interval_seconds: float) -> None:
         """Take notice of the time by a snapshot of the host: there is no other clock."""
@@ -78,15 +78,17 @@ class HostCounts:
         elif self.is_due(at_ns, interval_seconds):
             is_long_ago = at_ns - self._recent_since_ns >= MOST_RECENT_SECONDS * 10**9
             if is_long_ago or self._recent_alerts >= LEAST_RECENT_ALERTS:
-                self._end_window(at_ns)
+                self._end_window()
+                self._recent_since_ns = at_ns
 
     def is_due(self, at_ns: int, interval_seconds: float) -> bool:
         """Say whether the present window has lasted for some snapshot intervals."""
+        if not self._recent_since_ns:
+            return False
         return at_ns - self._recent_since_ns >= RECENT_INTERVALS * interval_seconds * 1e9
 
-    def _end_window(self, at_ns: int) -> None:
+    def _end_window(self) -> None:
         self._before, self._recent, self._recent_alerts = self._recent, Counter(), 0
-        self._recent_since_ns = at_ns
 
     def recent_share(self, domain: str, *fields: str) -> Share:
         """Return the share of these fields in the last alerts, of all fields of the domain if none is named."""
