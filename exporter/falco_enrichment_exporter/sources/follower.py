@@ -220,7 +220,7 @@ class FollowedPath:
             is_skipping=file.is_skipping,
             is_current=file is self.current,
             fragments=file.intake.unwrapper.fragments,
-            size_bytes=file.facts.size_bytes,
+            size_bytes=file.sound_bytes if file.is_doubtful else file.facts.size_bytes,
         )
 
     def leave_current(self, now: float) -> None:
