@@ -193,6 +193,7 @@ def _hole(world: World, hole_bytes: int) -> Steps:
     if hole_bytes:
         os.write(falco, b"no alert" * (hole_bytes // 8) + b"\n")
         world.rejected["oversize"] += 1
+        world.write("before", 1, to=falco)  # settled is what is counted: so the long line, too
     yield SETTLED
     world.truncate()
     yield GAP
