@@ -52,6 +52,13 @@ def diagnose(arguments: Sequence[str]) -> int:
     return command.run(arguments)
 
 
+def doctor(arguments: Sequence[str]) -> int:
+    """Review Falco's settings."""
+    from falco_enrichment_exporter.commands import doctor as command  # noqa: PLC0415
+
+    return command.run(arguments)
+
+
 def version(arguments: Sequence[str]) -> int:
     """Print versions."""
     argparse.ArgumentParser(prog=f"{PROG} version", description="Print versions.").parse_args(arguments)
@@ -89,6 +96,7 @@ def _run(settings: "ServeSettings", feed: "Feed | None") -> int:
 COMMANDS: dict[str, tuple[Callable[[Sequence[str]], int], str]] = {
     "serve": (serve, "follow Falco's output and serve /metrics"),
     "diagnose": (diagnose, "read Falco's output once and say what is degraded, why, and what to do next"),
+    "doctor": (doctor, "review Falco's settings, rules and mounts: what breaks enrichment, and what to set"),
     "demo": (demo, "serve a built-in synthetic Falco that degrades and heals"),
     "version": (version, "print the versions of the exporter, Python and dependencies"),
 }

@@ -22,6 +22,7 @@ from pydantic_settings import (
 )
 
 from falco_enrichment_exporter.core.alerts import Limits
+from falco_enrichment_exporter.doctor.facts import release_of
 from falco_enrichment_exporter.values import parse_address, parse_duration, parse_size, split_commas
 
 ENV_PREFIX = "FALCO_ENRICHMENT_"
@@ -241,6 +242,38 @@ class DiagnoseSettings(BaseSettings):
     limits: LimitSettings = Field(default_factory=LimitSettings)
     config: ConfigSettings = Field(default_factory=ConfigSettings)
     thresholds: ThresholdSettings = Field(default_factory=ThresholdSettings)
+
+
+class DoctorSettings(BaseSettings):
+    """Review what decides whether Falco's enrichment works: its settings, its rules, what it sees of the host.
+
+    Nothing is changed, and Falco need not run. Exit code: 0 nothing is wrong, 1 something is, 2 the input cannot be used.
+    """
+
+    model_config = _CONFIG
+    falco_config: str = Field(
+        default="/etc/falco/falco.yaml",
+        description="falco.yaml, or a ConfigMap that has it; - is standard input. What it names under /etc/falco is"
+        " looked for beside it",
+    )
+    host_root: str | None = Field(
+        default=None, description="where Falco sees the host's root, /host in most containers; $HOST_ROOT, else /"
+    )
+    falco_version: str | None = Field(
+        default=None, description="such as 0.44.1, where neither the host's packages nor the settings tell it"
+    )
+    falco_arguments: str = Field(
+        default="", description="Falco's command line, such as '-pk -o json_output=true'; -o, -p, --cri are looked at"
+    )
+    output: Literal["text", "json"] = Field(default="text", description="text or json")
+    config: ConfigSettings = Field(default_factory=ConfigSettings)
+
+    @field_validator("falco_version")
+    @classmethod
+    def _is_version(cls, value: str | None) -> str | None:
+        if value is not None:
+            release_of(value)
+        return value
 
 
 class ServeSettings(BaseSettings):
