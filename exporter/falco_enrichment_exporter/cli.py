@@ -117,7 +117,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--version", action="version", version=f"{PROG} {__version__}")
     parsed = parser.parse_args(arguments)
     try:
-        return COMMANDS[parsed.command][0](parsed.rest)
+        code = COMMANDS[parsed.command][0](parsed.rest)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        if parsed.command in ("serve", "demo"):
+            raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # `| head` has read enough
+        return 1
     except SetupError as error:
         print("\n".join(f"{PROG}: {line}" for line in str(error).splitlines()), file=sys.stderr)  # noqa: T201
         return 2
+    return code

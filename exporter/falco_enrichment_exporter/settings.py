@@ -247,7 +247,8 @@ class DiagnoseSettings(BaseSettings):
 class DoctorSettings(BaseSettings):
     """Review what decides whether Falco's enrichment works: its settings, its rules, what it sees of the host.
 
-    Nothing is changed, and Falco need not run. Exit code: 0 nothing is wrong, 1 something is, 2 the input cannot be used.
+    Nothing is changed, and Falco need not run. Exit code: 0 nothing is wrong, 1 something is, 2 the input cannot be
+    used.
     """
 
     model_config = _CONFIG

@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import socket
+import subprocess
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -13,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from e2e.harness import (
+    COMMAND,
     HOSTNAME,
     RUNS,
     Ended,
@@ -322,6 +324,18 @@ def test_help_is_given_and_is_no_failure(tmp_path: Path, arguments: Sequence[str
     assert (ended.code, ended.stderr) == (0, "")
     assert "usage: falco-enrichment-exporter" in ended.stdout
     assert not list(tmp_path.iterdir())
+
+
+def test_a_reader_may_stop_reading(tmp_path: Path) -> None:
+    """As head does: no traceback."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        ended = subprocess.run([*COMMAND, "version"], stdout=writer, stderr=subprocess.PIPE, check=False, timeout=60)
+    finally:
+        os.close(writer)
+
+    assert (ended.returncode, ended.stderr) == (1, b"")
 
 
 @pytest.mark.parametrize("arguments", [("version",), ("--version",)])
