@@ -139,12 +139,12 @@ class AlertCounts:
         if not self._pending:
             return
         pending, self._pending = self._pending, Counter()
-        kinds: Counter[RawKind] = Counter()
+        kinds: defaultdict[RawKind, int] = defaultdict(int)
         for (kind, _), count in pending.items():
             kinds[kind] += count
         names = {kind: self._enter(kind, count) for kind, count in kinds.items()}
-        by_host: Counter[tuple[str, Evidence | None]] = Counter()
-        by_rule: Counter[tuple[str, Evidence | None]] = Counter()
+        by_host: defaultdict[tuple[str, Evidence | None], int] = defaultdict(int)
+        by_rule: defaultdict[tuple[str, Evidence | None], int] = defaultdict(int)
         for (kind, evidence), count in pending.items():
             known = names[kind]
             if known is not None:

@@ -7,6 +7,7 @@ which is judged once. This runs for every alert, so what need not be looked at i
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final
 
 from falco_enrichment_exporter.core.domains import domain_of
@@ -41,6 +42,7 @@ IDENTITY: Final = "container.id"  # not judged itself: it comes with the process
 _ORDINARY: Final = object()
 _KEPT_LAYOUTS: Final = 1024
 _KEPT_KINDS: Final = 1024  # of a layout
+_KEPT_VALUES: Final = 4096
 _MOST_NAMES: Final = 512
 
 
@@ -72,11 +74,11 @@ class Layout:
             if name in self._names
         ]
         self._relations = [
-            (bit, find, [names.index(name) for name in needed])
-            for bit, find, needed in _RELATIONS
+            (bit, holds, [names.index(name) for name in needed])
+            for bit, holds, needed in _RELATIONS
             if set(needed) <= set(names)
         ]
-        self._seen: dict[tuple[int, ...], dict[tuple[tuple[Token, ...], int], Evidence]] = {}  # by telling columns
+        self._seen: dict[tuple[int, ...], dict[tuple[Any, ...], Evidence]] = {}  # by telling columns
 
     def evidence(self, rows: list[Fields]) -> list[Evidence]:
         """Bring the fields of alerts of this layout to what matters."""
@@ -84,17 +86,27 @@ class Layout:
             return [NOTHING] * len(rows)
         columns = list(zip(*[row.values() for row in rows], strict=True))
         telling, tokens = self._tokens(columns)
-        relations = [0] * len(rows)
-        for bit, find, places in self._relations:
-            for at in find(*[columns[place] for place in places]):
-                relations[at] |= bit
+        relations = self._relations_of(columns, len(rows))
         known = self._known(tuple(telling))
-        found = []
-        for key in zip(zip(*tokens, strict=True) if tokens else [()] * len(rows), relations, strict=True):
-            evidence = known.get(key)
-            if evidence is None:
-                evidence = known[key] = self._new(telling, *key)
-            found.append(evidence)
+        keys = list(zip(relations, *tokens, strict=True))
+        for key in set(keys) - known.keys():
+            known[key] = self._new(telling, key[1:], key[0])
+        return list(map(known.__getitem__, keys))
+
+    def _relations_of(self, columns: list[tuple[Any, ...]], count: int) -> list[int]:
+        """Return how values relate to each other, row by row."""
+        found = [0] * count
+        for bit, holds, places in self._relations:
+            related = [columns[place] for place in places]
+            try:
+                flags = list(map(holds, *related))
+            except TypeError:  # a list or an object, where Falco writes text or a number
+                flags = [
+                    holds(*(value if isinstance(value, str | int) else None for value in row))
+                    for row in zip(*related, strict=True)
+                ]
+            if True in flags:
+                found = [bits | bit if flag else bits for bits, flag in zip(found, flags, strict=True)]
         return found
 
     def _tokens(self, columns: list[tuple[Any, ...]]) -> tuple[list[int], list[list[Token]]]:
@@ -105,14 +117,13 @@ class Layout:
             try:
                 meanings = _meanings(meaning, columns[at])
             except TypeError:  # a list or an object, where Falco writes text or a number
-                scalars = (value if isinstance(value, str | int | None) else _ORDINARY for value in columns[at])
-                meanings = _meanings(meaning, tuple(scalars))
+                meanings = _meanings(meaning, _scalars(columns[at]))
             if meanings is not None:
                 telling.append(place)
                 tokens.append(meanings)
         return telling, tokens
 
-    def _known(self, telling: tuple[int, ...]) -> dict[tuple[tuple[Token, ...], int], Evidence]:
+    def _known(self, telling: tuple[int, ...]) -> dict[tuple[Any, ...], Evidence]:
         if len(self._seen) >= _KEPT_KINDS:
             self._seen.clear()
         known = self._seen.setdefault(telling, {})
@@ -160,51 +171,57 @@ class Layouts:
 Column = tuple[Any, ...]
 
 
+def _scalars(column: Column) -> Column:
+    """Put something that means nothing in the place of lists and objects."""
+    return tuple(value if isinstance(value, str | int | float | None) else _ORDINARY for value in column)
+
+
 def _meanings(meaning: Mapping[Any, Token], column: Column) -> list[Token] | None:
     """Return what the values of a column mean; None if none of them means anything, which is the rule."""
     return None if meaning.keys().isdisjoint(column) else list(map(meaning.get, column))
 
 
-def _echoes(identities: Column, names: Column) -> list[int]:
-    """Find the containers whose name is their id, short or full: the runtime did not tell another one."""
-    return [at for at, pair in enumerate(zip(identities, names, strict=True)) if pair[0] and _is_echo(*pair)]
+def _remembered(holds: Callable[..., bool]) -> Callable[..., bool]:
+    """Remember what was found of values: containers, images and users are few, alerts are many."""
+    return lru_cache(maxsize=_KEPT_VALUES)(holds)
 
 
+@_remembered
 def _is_echo(identity: object, name: object) -> bool:
+    """Say whether a container's name is its id, short or full: the runtime did not tell another one."""
     if not isinstance(name, str) or not isinstance(identity, str) or name[:8] != identity[:8] or identity == HOST:
         return False
     short, long = sorted((name, identity), key=len)
     return bool(short) and long.startswith(short) and (short == long or len(long) == FULL_ID_CHARS)
 
 
-def _sandboxes(identities: Column, sandboxes: Column) -> list[int]:
-    pairs = enumerate(zip(identities, sandboxes, strict=True))
-    return [at for at, (own, sandbox) in pairs if own and isinstance(own, str) and _text(sandbox).startswith(own)]
+@_remembered
+def _is_sandbox(identity: object, sandbox: object) -> bool:
+    return isinstance(identity, str) and isinstance(sandbox, str) and identity != "" and sandbox.startswith(identity)
 
 
-def _by_kubelet(names: Column, _: Column) -> list[int]:
-    """Find the containers that the kubelet named: its docker engine's names begin so."""
-    return [at for at, name in enumerate(names) if _text(name).startswith("k8s_")]
+@_remembered
+def _is_by_kubelet(name: object, _: object) -> bool:
+    """Say whether the kubelet named the container: its docker engine's names begin so."""
+    return isinstance(name, str) and name.startswith("k8s_")
 
 
-def _by_digest(images: Column) -> list[int]:
-    return [at for at, image in enumerate(images) if "sha256:" in _text(image)]
+@_remembered
+def _is_by_digest(image: object) -> bool:
+    return isinstance(image, str) and "sha256:" in image
 
 
-def _assigned(numbers: Column) -> list[int]:
-    return [at for at, number in enumerate(numbers) if isinstance(number, int) and ASSIGNED_FROM <= number < UNKNOWN_ID]
+@_remembered
+def _is_assigned(number: object) -> bool:
+    return isinstance(number, int | float) and ASSIGNED_FROM <= number < UNKNOWN_ID
 
 
-def _text(value: object) -> str:
-    return value if isinstance(value, str) else ""
-
-
-_RELATIONS: Final[tuple[tuple[int, Callable[..., list[int]], tuple[str, ...]], ...]] = (
-    (ECHO, _echoes, (IDENTITY, "container.name")),
-    *((SANDBOX, _sandboxes, (IDENTITY, name)) for name in SANDBOX_IDS),
-    (BY_KUBELET, _by_kubelet, ("container.name", "container.type")),
-    (BY_DIGEST, _by_digest, ("container.image",)),
-    (USER_ASSIGNED, _assigned, ("user.uid",)),
-    (GROUP_ASSIGNED, _assigned, ("group.gid",)),
+_RELATIONS: Final[tuple[tuple[int, Callable[..., bool], tuple[str, ...]], ...]] = (
+    (ECHO, _is_echo, (IDENTITY, "container.name")),
+    *((SANDBOX, _is_sandbox, (IDENTITY, name)) for name in SANDBOX_IDS),
+    (BY_KUBELET, _is_by_kubelet, ("container.name", "container.type")),
+    (BY_DIGEST, _is_by_digest, ("container.image",)),
+    (USER_ASSIGNED, _is_assigned, ("user.uid",)),
+    (GROUP_ASSIGNED, _is_assigned, ("group.gid",)),
 )
-"""Bits, what finds the rows in which they hold, and the fields they are between."""
+"""Bits, what says whether they hold, and the fields they are between."""

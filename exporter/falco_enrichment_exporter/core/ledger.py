@@ -2,7 +2,7 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
 import msgspec
@@ -27,7 +27,7 @@ Share = tuple[int, int]
 """How often something was present, and how often it was missing."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Judgement:
     """What each alert of some evidence adds to the counts."""
 
@@ -35,68 +35,115 @@ class Judgement:
     excused: tuple[DetailKey, ...]
     missing: tuple[DetailKey, ...]
     over_limit: int  # fields that have no series of their own
-
-    @property
-    def domains(self) -> set[str]:
-        """The domains in which something is missing."""
-        return {domain for domain, _ in self.missing}
+    domains: frozenset[str]  # in which something is missing
 
 
-@dataclass(slots=True)
 class HostCounts:
     """The fields of one host's alerts since the start, and of its last alerts.
 
     Those are of two windows, the present one and the one before it. A window ends after some snapshot intervals if it
     has enough alerts to judge by, after many alerts, or after hours. So a busy host is judged by its last minutes.
+    Judgements are counted; what they say of each field is worked out when somebody reads it.
     """
 
-    fields: Counter[FieldKey] = field(default_factory=Counter)
-    excused: Counter[DetailKey] = field(default_factory=Counter)
-    missing: Counter[DetailKey] = field(default_factory=Counter)
-    _recent: Counter[FieldKey] = field(default_factory=Counter)
-    _before: Counter[FieldKey] = field(default_factory=Counter)
-    _recent_alerts: int = 0
-    _recent_since_ns: int = 0
+    __slots__ = (
+        "_before",
+        "_excused",
+        "_fields",
+        "_last",
+        "_missing",
+        "_new",
+        "_recent",
+        "_recent_alerts",
+        "_since_ns",
+    )
+
+    def __init__(self) -> None:
+        self._fields: Counter[FieldKey] = Counter()
+        self._excused: Counter[DetailKey] = Counter()
+        self._missing: Counter[DetailKey] = Counter()
+        self._new: defaultdict[Judgement, int] = defaultdict(int)  # not in the counts above yet
+        self._recent: defaultdict[Judgement, int] = defaultdict(int)
+        self._before: defaultdict[Judgement, int] = defaultdict(int)
+        self._last: Counter[FieldKey] | None = None  # the fields of both windows, if they have been read since
+        self._recent_alerts = 0
+        self._since_ns = 0
+
+    @property
+    def fields(self) -> Counter[FieldKey]:
+        """How often fields were present, missing or excused."""
+        self._enter()
+        return self._fields
+
+    @property
+    def excused(self) -> Counter[DetailKey]:
+        """Excuses by domain and reason."""
+        self._enter()
+        return self._excused
+
+    @property
+    def missing(self) -> Counter[DetailKey]:
+        """Missing fields by domain and kind."""
+        self._enter()
+        return self._missing
 
     def add(self, judgement: Judgement, count: int) -> None:
         """Count the fields of so many alerts."""
-        for key in judgement.fields:
-            self.fields[key] += count
-            self._recent[key] += count
-        for reason in judgement.excused:
-            self.excused[reason] += count
-        for kind in judgement.missing:
-            self.missing[kind] += count
+        self._new[judgement] += count
+        self._recent[judgement] += count
         self._recent_alerts += count
+        self._last = None
         if self._recent_alerts >= MOST_RECENT_ALERTS:
             self._end_window()
 
+    def _enter(self) -> None:
+        for judgement, count in self._new.items():
+            for key in judgement.fields:
+                self._fields[key] += count
+            for reason in judgement.excused:
+                self._excused[reason] += count
+            for kind in judgement.missing:
+                self._missing[kind] += count
+        self._new.clear()
+
     def tick(self, at_ns: int, interval_seconds: float) -> None:
         """Take notice of the time by a snapshot of the host: there is no other clock."""
-        if not self._recent_since_ns:
-            self._recent_since_ns = at_ns
+        if not self._since_ns:
+            self._since_ns = at_ns
         elif self.is_due(at_ns, interval_seconds):
-            is_long_ago = at_ns - self._recent_since_ns >= MOST_RECENT_SECONDS * 10**9
+            is_long_ago = at_ns - self._since_ns >= MOST_RECENT_SECONDS * 10**9
             if is_long_ago or self._recent_alerts >= LEAST_RECENT_ALERTS:
                 self._end_window()
-                self._recent_since_ns = at_ns
+                self._since_ns = at_ns
 
     def is_due(self, at_ns: int, interval_seconds: float) -> bool:
         """Say whether the present window has lasted for some snapshot intervals."""
-        if not self._recent_since_ns:
+        if not self._since_ns:
             return False
-        return at_ns - self._recent_since_ns >= RECENT_INTERVALS * interval_seconds * 1e9
+        return at_ns - self._since_ns >= RECENT_INTERVALS * interval_seconds * 1e9
 
     def _end_window(self) -> None:
-        self._before, self._recent, self._recent_alerts = self._recent, Counter(), 0
+        self._before, self._recent, self._recent_alerts = self._recent, defaultdict(int), 0
+        self._last = None
+        if len(self._new) >= MOST_RECENT_ALERTS:
+            self._enter()
+
+    def _last_fields(self) -> Counter[FieldKey]:
+        """Return the fields of the last alerts: of both windows."""
+        if self._last is None:
+            self._last = Counter()
+            for counts in (self._recent, self._before):
+                for judgement, count in counts.items():
+                    for key in judgement.fields:
+                        self._last[key] += count
+        return self._last
 
     def recent_share(self, domain: str, *fields: str) -> Share:
         """Return the share of these fields in the last alerts, of all fields of the domain if none is named."""
         total: Counter[str] = Counter()
-        for counts in (self._recent, self._before):
-            for (in_domain, name, outcome), count in counts.items():
-                if in_domain == domain and (not fields or name in fields):
-                    total[outcome] += count
+        for (in_domain, name, outcome), count in self._last_fields().items():
+            if in_domain == domain and (not fields or name in fields):
+                total[outcome] += count
         return total[Outcome.PRESENT], total[Outcome.MISSING]
 
     def recent_volume(self, domain: str) -> int:
@@ -110,7 +157,7 @@ class HostCounts:
 
     def _recent_fields(self, domain: str) -> list[tuple[str, int, int]]:
         rows = []
-        for name in dict.fromkeys(key[1] for counts in (self._recent, self._before) for key in counts):
+        for name in dict.fromkeys(name for _, name, _ in self._last_fields()):
             present, missing = self.recent_share(domain, name)
             if present or missing:
                 rows.append((name, missing, present + missing))
@@ -149,7 +196,8 @@ class Ledger:
             elif evidence is not NOTHING:
                 judgement = self._judge(evidence)
                 self.hosts[hostname].add(judgement, count)
-                self._limit_hits["fields"] += judgement.over_limit * count
+                if judgement.over_limit:
+                    self._limit_hits["fields"] += judgement.over_limit * count
         for (rule, evidence), count in by_rule.items():
             for domain in self._judge(evidence).domains if evidence is not None else ():
                 self.rule_missing[rule, domain] += count
@@ -194,6 +242,7 @@ class Ledger:
             excused=tuple((str(v.domain), v.detail) for v in verdicts if v.outcome is Outcome.EXCUSED),
             missing=tuple((str(v.domain), v.detail) for v in verdicts if v.outcome is Outcome.MISSING),
             over_limit=names.count(OTHER_FIELD),
+            domains=frozenset(str(v.domain) for v in verdicts if v.outcome is Outcome.MISSING),
         )
 
     def _name(self, name: str) -> str:
