@@ -7,6 +7,7 @@ follows.
 All times are Falco's own ``evt.time`` in nanoseconds; nothing here knows a clock.
 """
 
+from itertools import takewhile
 from statistics import median
 from typing import Final
 
@@ -112,6 +113,12 @@ class Life(msgspec.Struct):
             return
         self.gaps = [*self.gaps, gap][-GAPS_KEPT:]
         self.intervals = [*self.intervals, Interval(gap, increases)][-max(WINDOWS.values()) :]
+
+    def in_a_row(self, key: str, limit: float = 0) -> int | None:
+        """Count the newest intervals in a row in which a counter grew by more; None as for ``increase``."""
+        if self.increase(key, 1) is None:
+            return None
+        return sum(1 for _ in takewhile(lambda past: past.increases.get(key, 0) > limit, reversed(self.intervals)))
 
     def increase(self, key: str, intervals: int) -> int | None:
         """Sum the increases of a counter over a window; None if the newest interval does not know it."""

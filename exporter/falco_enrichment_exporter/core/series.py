@@ -53,6 +53,8 @@ WINDOW_COUNTS: Final = {
     ),
 }
 
+IN_A_ROW: Final = "_in_a_row"
+
 SNAPSHOT_SERIES: Final = {
     series.name: series
     for series in (
@@ -72,6 +74,8 @@ SNAPSHOT_SERIES: Final = {
         Series(IMAGE_RATIO, Kind.GAUGE, WINDOWED, "Containers without image by containers: those of now (Falco 0.40 and before), or the new image-less starts and stops of the window (0.41 and later), at most 1."),
         *(Series(ratio.name, Kind.GAUGE, WINDOWED, ratio.help) for ratio in RATIOS),
         *(Series(name, Kind.GAUGE, WINDOWED, text) for name, (_, text) in WINDOW_COUNTS.items()),
+        *(Series(name + IN_A_ROW, Kind.GAUGE, KEY, f"Newest snapshot intervals in a row with {name}, 3 at most.")
+          for name in WINDOW_COUNTS),
     )
 }  # fmt: skip
 

@@ -162,28 +162,19 @@ class HostJudge:
         """Return the severity, empty if none, and the limit that was breached."""
         limits = self._limits.get(name, {})
         warning, critical = limits.get("warning"), limits.get("critical")
-        is_in_a_row = name in WINDOW_COUNTS  # its critical limit is a number of snapshots
-        if critical is not None and is_in_a_row and self._in_a_row(track, name, warning or 0) >= critical:
-            return "critical", warning or 0
-        if critical is not None and not is_in_a_row and min(newest, three) > critical:
+        if critical is not None and name in WINDOW_COUNTS:  # its critical limit is a number of snapshots
+            if (track.life.in_a_row(WINDOW_COUNTS[name][0], warning or 0) or 0) >= critical:
+                return "critical", warning or 0
+        elif critical is not None and min(newest, three) > critical:
             return "critical", critical
         return ("warning", warning) if warning is not None and min(newest, three) > warning else ("", 0)
-
-    def _in_a_row(self, track: Track, name: str, limit: float) -> int:
-        """Count the newest intervals in a row in which a signal was over a limit."""
-        key, count = WINDOW_COUNTS[name][0], 0
-        for interval in reversed(track.life.intervals):
-            if interval.increases.get(key, 0) <= limit:
-                break
-            count += 1
-        return count
 
     def _since(self, track: Track, name: str, limit: float) -> float | None:
         """Return when it began: with the newest interval, or with the earliest one kept if all are over the limit."""
         kept = track.life.intervals
         if name == USAGE_RATIO or not kept:
             return None
-        is_long = name not in WINDOW_COUNTS or self._in_a_row(track, name, limit) == len(kept)
+        is_long = name not in WINDOW_COUNTS or track.life.in_a_row(WINDOW_COUNTS[name][0], limit) == len(kept)
         return track.life.at_ns / 1e9 - sum(interval.seconds for interval in (kept if is_long else kept[-1:]))
 
     def _has_containers(self, track: Track) -> bool:

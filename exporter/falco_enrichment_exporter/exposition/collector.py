@@ -48,6 +48,11 @@ def _add_intervals(sink: Sink, key: Labels, track: Track) -> None:
         for name, (counter, _) in series.WINDOW_COUNTS.items():
             values[name] = track.life.increase(counter, length)
         _add_known(sink, labels, values)
+    _add_known(
+        sink,
+        key,
+        {name + series.IN_A_ROW: track.life.in_a_row(counter) for name, (counter, _) in series.WINDOW_COUNTS.items()},
+    )
 
 
 def _add_snapshot(sink: Sink, key: Labels, track: Track, table_limit: int) -> None:
