@@ -135,6 +135,15 @@ def test_split_lines_are_found_whole(
     assert by_key(scan(text, block_bytes).snapshots()) == forward(text)
 
 
+def test_a_line_split_over_many_small_blocks_is_found_whole() -> None:
+    """A block may hold one fragment only, or a part of one."""
+    (line,) = in_order([line_of(1, "a", "syscall", "alert")])
+    text = b"".join(part + b"\n" for part in wrapped(line, "cri", [0, 2, 40, 60, 100]))
+
+    for block_bytes in range(341, len(text)):
+        assert by_key(scan(text, block_bytes).snapshots()) == forward(text)
+
+
 @pytest.mark.parametrize("block_bytes", [1, 7, 100, 1000, 1 << 20])
 def test_the_newest_snapshots_come_oldest_first(block_bytes: int) -> None:
     """Folding them in this order is folding the end of the file."""

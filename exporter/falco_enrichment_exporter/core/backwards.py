@@ -24,7 +24,7 @@ class BackwardScan:
         self._limit_bytes = limit_bytes
         self._head = b""  # what stands before the first newline of the last block: the end of an earlier block's line
         self._is_skipping = False  # that line is too long to be kept
-        self._later = b""  # the lines of the last block, to the end of the last one: fragments may go on there
+        self._later = b""  # the lines behind the head, as many as a split line may go on in
         self._kept: dict[tuple[str | None, str], set[int]] = {}
         self._closed: set[tuple[str | None, str]] = set()
         self._found: list[Snapshot] = []
@@ -40,7 +40,8 @@ class BackwardScan:
         self._search(crossing, 0, len(crossing), b"")
         self._search(block, first, last, crossing)
         self._keep_head(block[:first])
-        self._later = block[first:last] + crossing
+        later = block[first:last] + crossing
+        self._later = later if len(later) > self._limit_bytes else later + self._later[: self._limit_bytes]
 
     def finish(self) -> None:
         """Search the first line of the file."""
