@@ -140,7 +140,7 @@ def test_a_line_split_over_many_small_blocks_is_found_whole() -> None:
     (line,) = in_order([line_of(1, "a", "syscall", "alert")])
     text = b"".join(part + b"\n" for part in wrapped(line, "cri", [0, 2, 40, 60, 100]))
 
-    for block_bytes in range(341, len(text)):
+    for block_bytes in range(100, len(text)):
         assert by_key(scan(text, block_bytes).snapshots()) == forward(text)
 
 
