@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help venv test check lint types unit e2e nightly golden docs demo bench wheel clean
+.PHONY: help venv test check lint types unit e2e nightly golden rules docs demo bench wheel clean
 
 help: ## show this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | expand -t 12
@@ -45,6 +45,9 @@ check: lint types unit ## all that must be green before a commit
 
 golden: $(STAMP) ## rewrite the golden scrapes
 	GOLDEN_REWRITE=1 $(BIN)/pytest -q tests/conformance/test_golden.py
+
+rules: $(STAMP) ## rewrite deploy/kubernetes/prometheusrule-*.yaml from alerts/rules
+	$(BIN)/python alerts/build_prometheusrule.py
 
 docs: $(STAMP) ## rewrite docs/metrics.md from the catalogue
 	$(BIN)/python docs/build_metrics.py

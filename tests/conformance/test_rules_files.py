@@ -2,6 +2,7 @@
 
 import re
 import subprocess
+import sys
 from collections.abc import Iterator
 from copy import deepcopy
 from pathlib import Path
@@ -253,3 +254,13 @@ def test_the_rules_are_valid(path: Path) -> None:
     )
 
     assert done.returncode == 0, done.stderr
+
+
+def test_the_objects_for_the_operator_are_up_to_date() -> None:
+    """`make rules` writes them."""
+    done = subprocess.run([sys.executable, str(ALERTS / "build_prometheusrule.py"), "--check"], check=False)
+
+    assert done.returncode == 0
+    for path in (ROOT / "deploy" / "kubernetes").glob("prometheusrule-*.yaml"):
+        source = ALERTS / "rules" / (path.stem.removeprefix("prometheusrule-") + ".rules.yml")
+        assert yaml.safe_load(path.read_text())["spec"] == yaml.safe_load(source.read_text())

@@ -305,15 +305,24 @@ def free_port() -> int:
 
 
 class Prometheus:
-    """Debian's Prometheus, scraping one exporter every second; a context manager that kills it."""
+    """Debian's Prometheus, scraping one exporter every second; a context manager that kills it.
 
-    def __init__(self, target_port: int, folder: Path) -> None:
+    With ``rules`` it evaluates them every second, and tells the Alertmanager at a port.
+    """
+
+    def __init__(
+        self, target_port: int, folder: Path, *, rules: Path | None = None, alertmanager_port: int | None = None
+    ) -> None:
         self.port = free_port()
         self._log = folder / "prometheus.log"
         config = folder / "prometheus.yml"
         job = {"job_name": "falco-enrichment", "static_configs": [{"targets": [f"127.0.0.1:{target_port}"]}]}
         timing = {"scrape_interval": "1s", "scrape_timeout": "1s"}
-        config.write_text(json.dumps({"global": timing, "scrape_configs": [job]}))  # JSON is YAML
+        settings: dict[str, Any] = {"global": timing | {"evaluation_interval": "1s"}, "scrape_configs": [job]}
+        if rules is not None:
+            told = [{"static_configs": [{"targets": [f"127.0.0.1:{alertmanager_port}"]}]}]
+            settings |= {"rule_files": [str(rules)], "alerting": {"alertmanagers": told}}
+        config.write_text(json.dumps(settings))  # JSON is YAML
         with self._log.open("wb") as log:
             self.process = subprocess.Popen(
                 [

@@ -1,0 +1,79 @@
+"""The Alertmanager example: valid, and every alert goes where it should."""
+
+import subprocess
+from pathlib import Path
+from typing import Final
+
+import pytest
+import yaml
+
+ROOT: Final = Path(__file__).parents[2]
+EXAMPLE: Final = ROOT / "alerts" / "alertmanager" / "alertmanager.yml"
+RULES: Final = [
+    rule
+    for path in (ROOT / "alerts" / "rules").glob("*.rules.yml")
+    for group in yaml.safe_load(path.read_text())["groups"]
+    for rule in group["rules"]
+    if "alert" in rule
+]
+RECEIVERS: Final = {"critical": "page", "warning": "ticket", "info": "nowhere"}
+ROUTED: Final = sorted({(rule["alert"], rule["labels"]["severity"]) for rule in RULES})
+
+
+def test_the_example_is_valid() -> None:
+    """Says amtool, templates included."""
+    done = subprocess.run(["amtool", "check-config", str(EXAMPLE)], capture_output=True, text=True, check=False)
+
+    assert done.returncode == 0, done.stderr
+    assert "1 templates" in done.stdout
+
+
+@pytest.mark.parametrize(("name", "severity"), ROUTED)
+def test_an_alert_goes_to_its_receiver(name: str, severity: str) -> None:
+    """Critical pages, warning opens a ticket, info goes nowhere."""
+    labels = [f"alertname={name}", f"severity={severity}", "hostname=h1", "cluster=a"]
+    command = ["amtool", "config", "routes", "test", f"--config.file={EXAMPLE}", *labels]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+
+    assert done.stdout.split() == [RECEIVERS[severity]]
+
+
+def test_the_alerts_of_others_are_left_alone() -> None:
+    """Whatever their severity."""
+    command = [
+        "amtool",
+        "config",
+        "routes",
+        "test",
+        f"--config.file={EXAMPLE}",
+        "alertname=NodeDown",
+        "severity=critical",
+    ]
+
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout.split() == ["nowhere"]
+
+
+def test_every_alert_of_an_inhibition_exists() -> None:
+    """A name that is mistyped would mute nothing, without a word."""
+    names = {rule["alert"] for rule in RULES}
+    named = {
+        name
+        for rule in yaml.safe_load(EXAMPLE.read_text())["inhibit_rules"]
+        for matcher in (*rule["source_matchers"], *rule["target_matchers"])
+        if matcher.startswith("alertname") and "Falco.+" not in matcher
+        for name in matcher.split('"')[1].split("|")
+    }
+
+    assert named <= names
+
+
+def test_the_symptom_is_never_muted() -> None:
+    """Only by its own critical form: what users feel is told, whatever its cause."""
+    targets = [
+        matcher
+        for rule in yaml.safe_load(EXAMPLE.read_text())["inhibit_rules"]
+        for matcher in rule["target_matchers"]
+        if matcher.startswith("alertname")
+    ]
+
+    assert not any("Completeness" in target or "Metadata" in target for target in targets)
