@@ -7,6 +7,8 @@ FROM ${PYTHON_IMAGE} AS build
 WORKDIR /src
 COPY pyproject.toml README.md LICENSE ./
 COPY exporter exporter
+COPY alerts alerts
+COPY grafana grafana
 RUN pip wheel --no-cache-dir --no-deps --wheel-dir /wheel .
 
 # Stage 2 is the image.

@@ -59,6 +59,13 @@ def doctor(arguments: Sequence[str]) -> int:
     return command.run(arguments)
 
 
+def assets(arguments: Sequence[str]) -> int:
+    """Write the shipped files."""
+    from falco_enrichment_exporter.commands import assets as command  # noqa: PLC0415
+
+    return command.run(arguments)
+
+
 def version(arguments: Sequence[str]) -> int:
     """Print versions."""
     argparse.ArgumentParser(prog=f"{PROG} version", description="Print versions.").parse_args(arguments)
@@ -98,6 +105,7 @@ COMMANDS: dict[str, tuple[Callable[[Sequence[str]], int], str]] = {
     "diagnose": (diagnose, "read Falco's output once and say what is degraded, why, and what to do next"),
     "doctor": (doctor, "review Falco's settings, rules and mounts: what breaks enrichment, and what to set"),
     "demo": (demo, "serve a built-in synthetic Falco that degrades and heals"),
+    "assets": (assets, "write the shipped alert rules, Alertmanager example and dashboards to a folder"),
     "version": (version, "print the versions of the exporter, Python and dependencies"),
 }
 

@@ -26,6 +26,9 @@ from falco_enrichment_exporter.doctor.facts import release_of
 from falco_enrichment_exporter.values import parse_address, parse_duration, parse_size, split_commas
 
 ENV_PREFIX = "FALCO_ENRICHMENT_"
+RUNBOOKS_URL = "https://falco-enrichment.example.com/runbooks"
+DASHBOARDS_URL = "https://grafana.example.com"
+"""What stands in the shipped files."""
 
 
 def _telemetry_path(value: str) -> str:
@@ -275,6 +278,18 @@ class DoctorSettings(BaseSettings):
         if value is not None:
             release_of(value)
         return value
+
+
+class AssetSettings(BaseSettings):
+    """Write the shipped alert rules, the Alertmanager example and the dashboards to a folder.
+
+    Give the folder, and settings as --flag=value. Exit code: 0 written, 2 not.
+    """
+
+    model_config = _CONFIG
+    runbook_base_url: str = Field(default=RUNBOOKS_URL, description="where docs/runbooks is served, for runbook_url")
+    dashboard_base_url: str = Field(default=DASHBOARDS_URL, description="address of your Grafana, for dashboard_url")
+    config: ConfigSettings = Field(default_factory=ConfigSettings)
 
 
 class ServeSettings(BaseSettings):

@@ -1,7 +1,7 @@
 """The rules over what the exporter shows, at every snapshot interval: hours and days in virtual time.
 
-A fleet of hosts, one for each thing that can happen, is folded by the exporter's own code and scraped by its own page on
-a made clock; promtool evaluates the rules over these scrapes.
+A fleet of hosts, one for each thing that can happen, is folded by the exporter's own code and scraped by its own page
+on a made clock; promtool evaluates the rules over these scrapes.
 """
 
 import json
@@ -23,8 +23,9 @@ from falco_enrichment_exporter.exposition.hosts import HostLines
 from falco_enrichment_exporter.exposition.page import Page
 from falco_enrichment_exporter.exposition.telemetry import Tally
 from falco_enrichment_exporter.settings import ObjectiveSettings, ThresholdSettings
+from promql import selected
 from snapshots import make_fleet, make_line
-from test_rules_files import OURS, RULES, selected
+from test_rules_files import OURS, RULES
 
 SECOND: Final = 10**9
 SHIFT_S: Final = 10 * 86400
@@ -167,14 +168,8 @@ def expected(interval: str, time: str) -> list[dict[str, str]]:
         {"alertname": name, "hostname": host, "severity": severity, "signal": signal}
         for host, (name, severity, signal) in fires.items()
     ]
-    return rows + [
-        {
-            "alertname": "FalcoThreadTableFull",
-            "hostname": "full",
-            "severity": "warning",
-            "signal": "threadtable_full_drops",
-        }
-    ]
+    also = {"alertname": "FalcoThreadTableFull", "hostname": "full", "severity": "warning"}
+    return [*rows, also | {"signal": "threadtable_full_drops"}]
 
 
 @pytest.mark.e2e

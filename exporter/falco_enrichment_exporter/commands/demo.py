@@ -76,7 +76,7 @@ class SyntheticHost:
         return {
             "container.id": "4f1a2b3c4d5e", "container.image.repository": "docker.io/library/nginx", "container.name": "web",
             "evt.time": at_ns, "k8s.ns.name": "shop", "k8s.pod.name": "web-7d9c6c5b8-x2x4z", "proc.cmdline": "sh -c id",
-            "proc.name": "sh", "proc.pname": "containerd-shim", "user.name": "www-data", "user.uid": 33,
+            "proc.name": "sh", "proc.pname": "containerd-shim", "user.loginname": "<NA>", "user.loginuid": -1, "user.name": "www-data", "user.uid": 33,
         }  # fmt: skip
 
     def grow(self, key: str, low: int, high: int) -> None:
