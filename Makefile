@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help venv test check lint types unit e2e nightly golden rules dashboards docs demo bench wheel clean
+.PHONY: help venv test check lint types unit e2e nightly golden rules dashboards render docs demo bench wheel clean
 
 help: ## show this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | expand -t 12
@@ -51,6 +51,9 @@ rules: $(STAMP) ## rewrite deploy/kubernetes/prometheusrule-*.yaml from alerts/r
 
 dashboards: $(STAMP) ## rewrite grafana/dashboards from grafana/build
 	$(BIN)/python grafana/build
+
+render: $(STAMP) ## draw the dashboards to build/render; needs npm, chromium, prometheus and the network
+	PYTHONPATH=tests $(BIN)/python tests/render
 
 docs: $(STAMP) ## rewrite docs/metrics.md from the catalogue
 	$(BIN)/python docs/build_metrics.py

@@ -71,14 +71,14 @@ def _grid(place: Place) -> models.GridPos:
 
 def graph(
     id_: int, title: str, description: str, queries: list[Query], *, place: Place, unit: str,
-    signal: str = "", is_stepped: bool = True, is_stacked: bool = False, most: float | None = None,
+    signal: str = "", is_stepped: bool = True, is_stacked: bool = False,
     no_value: str = "No snapshot in this time", is_percent: bool = False,
 ) -> timeseries.Panel:  # fmt: skip
     """Draw values over time; those of ``signal`` with its limits."""
     panel = (
         timeseries.Panel().id(id_).title(title).description(description).datasource(SOURCE).grid_pos(_grid(place))
-        .unit(unit).min(0).decimals(2 if unit in ("percentunit", "short") else 1).no_value(no_value)
-        .draw_style(commons.GraphDrawStyle.LINE).line_width(2).fill_opacity(30 if is_stacked else 8).span_nulls(False)
+        .unit(unit).min(0).no_value(no_value)
+        .draw_style(commons.GraphDrawStyle.LINE).line_width(2).fill_opacity(30 if is_stacked else 0).span_nulls(False)
         .line_interpolation(commons.LineInterpolation.STEP_AFTER if is_stepped else commons.LineInterpolation.LINEAR)
         .show_points(commons.VisibilityMode.ALWAYS if is_stepped else commons.VisibilityMode.NEVER).point_size(4)
         .legend(
@@ -87,8 +87,8 @@ def graph(
         )
         .tooltip(common.VizTooltipOptions().mode(commons.TooltipDisplayMode.MULTI).sort(commons.SortOrder.DESCENDING))
     )  # fmt: skip
-    if most is not None:
-        panel = panel.max(most)
+    if unit == "percentunit":
+        panel = panel.decimals(1)
     if is_stacked:
         mode = commons.StackingMode.PERCENT if is_percent else commons.StackingMode.NORMAL
         panel = panel.stacking(common.StackingConfig().mode(mode).group("A"))
@@ -108,14 +108,16 @@ def graph(
 def number(
     id_: int, title: str, description: str, queries: list[Query], *, place: Place, unit: str,
     steps: Steps = ((None, BLUE),), no_value: str = "No data", decimals: int = 0, link: str = "",
+    is_name: bool = False,
 ) -> stat.Panel:  # fmt: skip
-    """Draw one value of now, or one for each series; grey while there is none."""
+    """Draw one value of now, or one for each series; grey while there is none. ``is_name``: the legend is the value."""
     panel = (
         stat.Panel().id(id_).title(title).description(description).datasource(SOURCE).grid_pos(_grid(place))
         .unit(unit).decimals(decimals).no_value(no_value).thresholds(_thresholds(steps))
         .color_scheme(dashboard.FieldColor().mode(models.FieldColorModeId.THRESHOLDS))
         .color_mode(commons.BigValueColorMode.VALUE).graph_mode(commons.BigValueGraphMode.NONE)
-        .orientation(commons.VizOrientation.AUTO).text_mode(commons.BigValueTextMode.AUTO)
+        .orientation(commons.VizOrientation.AUTO)
+        .text_mode(commons.BigValueTextMode.NAME if is_name else commons.BigValueTextMode.AUTO)
         .reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]).values(False))
         .mappings([
             models.SpecialValueMap(options=models.DashboardSpecialValueMapOptions(
@@ -214,6 +216,8 @@ def _variable(name: str) -> dashboard.QueryVariable:
         dashboard.QueryVariable(name).label(label).datasource(SOURCE).query(f"label_values({series}, {name})")
         .refresh(models.VariableRefresh.ON_TIME_RANGE_CHANGED).sort(models.VariableSort.ALPHABETICAL_ASC)
     )  # fmt: skip
+    if name == "hostname":
+        return variable  # one at a time: its board is about one host
     if name == "source":
         return variable.current(models.VariableOption(text="syscall", value="syscall"))
     # ".*" also matches where there is no such label

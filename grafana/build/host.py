@@ -26,7 +26,7 @@ def json() -> str:
         number(3, "Uptime of Falco", "Age of Falco's process. Under half an hour, ratios are disturbed by its start.",
                [Query(f"min(falco_enrichment_falco_uptime_seconds{{{KEY}}})", "uptime")], place=(10, 0, 5, 4), unit="s", no_value="Not known"),
         number(4, "Version", "What Falco it is: causes and fixes depend on it.",
-               [Query(f"max by (version) (falco_enrichment_falco_info{{{KEY}}})", "{{version}}")], place=(15, 0, 4, 4), unit="bool_yes_no", no_value="Not known"),
+               [Query(f"max by (version) (falco_enrichment_falco_info{{{KEY}}})", "{{version}}")], place=(15, 0, 4, 4), unit="short", no_value="Not known", is_name=True),
         number(5, "State counters", "Without them the thread table and lookups are unknown: metrics.state_counters_enabled.",
                [Query(f'min(falco_enrichment_snapshot_group_enabled{{{KEY}, group="state"}})', "on")], place=(19, 0, 5, 4), unit="bool_on_off", steps=((None, RED), (1.0, GREEN)), no_value="Not known"),
         graph(10, "Age of snapshots", "A saw: it falls at every snapshot. A ramp that does not fall is a Falco that has stopped.",
@@ -64,7 +64,7 @@ def json() -> str:
               [Query(f"sum by (domain) ({missing}) / sum by (domain) ({judged})", "{{domain}}")], place=(12, 51, 12, 8), unit="percentunit", signal="alert_missing_ratio", is_stepped=False, no_value="No alerts in this time"),
         graph(90, "Alerts lost in the output queue", "Alerts that had matched and were dropped. Normal is 0: find the slow output.",
               _both("output_queue_drops"), place=(0, 59, 12, 8), unit="short"),
-        graph(91, "CPU and memory of Falco", "One core is all that Falco's main thread can use. Memory that only grows: see descriptors.",
+        graph(91, "CPU of Falco", "One core is all that Falco's main thread can use: at 100 % it cannot follow, and events are dropped.",
               [Query(f"falcosecurity_falco_cpu_usage_ratio{{{HOST}}}", "{{hostname}} CPU")], place=(12, 59, 12, 8), unit="percentunit", no_value="Not in the snapshots"),
     ]  # fmt: skip
     return board(
