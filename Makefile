@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help venv test check lint types unit e2e nightly golden rules dashboards render docs demo bench wheel clean
+.PHONY: help venv test check lint types unit e2e nightly golden rules dashboards render docs demo demo-stack bench wheel clean
 
 help: ## show this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | expand -t 12
@@ -19,6 +19,9 @@ venv: $(STAMP) ## make the virtual environment
 
 demo: $(STAMP) ## run the exporter over a built-in synthetic Falco
 	$(BIN)/falco-enrichment-exporter demo $(ARGS)
+
+demo-stack: $(STAMP) ## run it with Prometheus and Alertmanager, our rules loaded
+	$(BIN)/python deploy/demo_stack.py
 
 test: $(STAMP) ## run all tests; needs Debian's prometheus package
 	$(BIN)/pytest $(ARGS)

@@ -4,7 +4,6 @@ Only time is scaled: a snapshot a second instead of one a minute, and the rules'
 """
 
 import json
-import re
 import subprocess
 import threading
 import time
@@ -15,6 +14,7 @@ from typing import Any, Final, Self
 
 import pytest
 import yaml
+from demo_stack import scaled_rules
 
 from e2e.harness import Prometheus, Start, append, eventually, fetch, free_port
 from falco_enrichment_exporter.commands.demo import TABLE_SIZE, Fields, SyntheticHost, _host_lines
@@ -22,14 +22,6 @@ from falco_enrichment_exporter.commands.demo import TABLE_SIZE, Fields, Syntheti
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 
 ALERTS: Final = Path(__file__).parents[2] / "alerts"
-SCALED: Final = (
-    (r"(\s+for:) \w+", r"\1 2s"),
-    (r"\+ 120\b", "+ 3"),
-    (r"\[10m\]", "[8s]"),
-    (r"\[1h\]", "[20s]"),
-    (r"\[1d\]", "[1m]"),
-)
-"""What is minutes and hours in the rules. The burn rates, whose windows are days, are left to promtool."""
 HEALTHY_SECONDS: Final = 8
 WAIT_SECONDS: Final = 9
 """Alertmanager's group_wait: long enough for three intervals, so that what is muted was never sent."""
@@ -183,14 +175,9 @@ def alertmanager_port(receiver: Receiver, tmp_path: Path) -> Iterator[int]:
 
 
 def scaled(folder: Path) -> Path:
-    """Write our rules with their times scaled, without the burn rates and the exporter's absence."""
-    text = (ALERTS / "rules" / "falco-enrichment.rules.yml").read_text()
-    for pattern, replacement in SCALED:
-        text = re.sub(pattern, replacement, text)
-    document = yaml.safe_load(text)
-    document["groups"] = [group for group in document["groups"] if group["name"] != "falco-enrichment-objectives"]
+    """Write our rules with their times scaled, without the burn rates: their windows are days, promtool has them."""
     path = folder / "rules.yml"
-    path.write_text(yaml.safe_dump(document))
+    path.write_text(yaml.safe_dump(scaled_rules()))
     return path
 
 
