@@ -69,12 +69,7 @@ def commands() -> list[list[str]]:
     return [
         exporter,
         [*prometheus, f"--web.listen-address=127.0.0.1:{PROMETHEUS}"],
-        [
-            *alertmanager,
-            f"--web.listen-address=127.0.0.1:{ALERTMANAGER}",
-            "--cluster.listen-address=",
-            "--log.level=warn",
-        ],
+        [*alertmanager, f"--web.listen-address=127.0.0.1:{ALERTMANAGER}", "--cluster.listen-address="],
     ]
 
 
