@@ -135,6 +135,7 @@ async def serve(settings: ServeSettings, feed: Feed | None = None) -> None:
         status=lambda now: status(fleet, list(sources), thresholds, now=now, waiting_for=sources.waiting_for()),
         waiting_for=sources.waiting_for,
         telemetry_path=settings.web.telemetry_path,
+        runbook_base_url=settings.web.runbook_base_url.rstrip("/"),
         receiver=_receiver(settings, fleet, tally),
     )
     sockets = bind(settings.web.listen_address)

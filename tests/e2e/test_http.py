@@ -168,6 +168,22 @@ def test_the_status_page_shows_the_hosts(exporter: Exporter) -> None:
         assert f"<td>{host}</td>" in answer.text
 
 
+def test_the_status_page_finds_a_host(exporter: Exporter) -> None:
+    """By part of its name, in any case; what was asked is shown as text."""
+    name = min(HOSTS)
+    text = exporter.get(f"/?host={name.upper()}").text
+    assert [host for host in HOSTS if f"<td>{host}</td>" in text] == [name]
+    assert "&#34;&gt;&lt;b&gt;" in exporter.get("/?host=%22%3E%3Cb%3E").text
+
+
+@pytest.mark.parametrize("page", ["0", "-1", "2", "9" * 400, "x", "%00", "1e3"])
+def test_a_page_that_is_none_is_the_nearest_one(exporter: Exporter, page: str) -> None:
+    """Never an error."""
+    answer = exporter.get(f"/?page={page}")
+    assert answer.status == 200
+    assert f"<td>{min(HOSTS)}</td>" in answer.text
+
+
 def test_a_hostile_host_name_is_text_on_the_page(exporter: Exporter) -> None:
     """What a log says is shown, never run."""
     text = exporter.get("/").text

@@ -22,6 +22,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from falco_enrichment_exporter.exposition.page import Page
 from falco_enrichment_exporter.sources.receiver import Post, Receiver
 from falco_enrichment_exporter.web import formats
+from falco_enrichment_exporter.web.status import narrowed
+
+MAX_SEARCH_CHARS = 255
+MAX_DIGITS = 7
 
 GZIP_FROM_BYTES = 4096
 _VERSION = re.compile(r";\s*version\s*=\s*\"?([^;\"\s]*)")
@@ -48,6 +52,7 @@ class Surface:
     status: Callable[[float], dict[str, Any]]
     waiting_for: Callable[[], str | None]
     telemetry_path: str = "/metrics"
+    runbook_base_url: str = ""
     before_scrape: Callable[[], None] = lambda: None
     receiver: Receiver | None = None
 
@@ -89,8 +94,12 @@ def create(surface: Surface) -> Starlette:
     async def status(_: Request) -> Response:
         return JSONResponse(surface.status(time.time()))
 
-    async def index(_: Request) -> Response:
-        return HTMLResponse(page.render(status=surface.status(time.time()), metrics_path=surface.telemetry_path))
+    async def index(request: Request) -> Response:
+        number = request.query_params.get("page", "1")
+        asked = int(number) if number.isdecimal() and len(number) < MAX_DIGITS else 1
+        shown = narrowed(surface.status(time.time()), request.query_params.get("host", "")[:MAX_SEARCH_CHARS], asked)
+        links = {"metrics_path": surface.telemetry_path, "runbooks": surface.runbook_base_url}
+        return HTMLResponse(page.render(status=shown, **links))
 
     routes = [
         Route("/", index),

@@ -1,5 +1,6 @@
 """What the status page and /api/v1/status show: the fleet, and the findings of core.verdicts. Pure."""
 
+from collections import Counter
 from dataclasses import asdict
 from typing import Any
 
@@ -18,6 +19,7 @@ _ABOUT = (
     "snapshot_timestamp_seconds", "snapshot_interval_seconds", "falco_version", "engine", "uptime_seconds", "restarts",
     "reloads", "containers", "threads",
 )  # fmt: skip
+PAGE_HOSTS = 100
 _ORDER = {"critical": 0, "warning": 1, "stale": 2, "unknown": 3, "ok": 4}
 
 
@@ -40,6 +42,24 @@ def status(
         "rejected": dict(fleet.rejections),
         "limit_hits": {name: count for name, count in fleet.limit_hits.items() if count},
     }
+
+
+def narrowed(status: dict[str, Any], search: str, page: int) -> dict[str, Any]:
+    """Return what one page shows: hosts whose name contains ``search``, a hundred at a time; and counts of all."""
+    found = [host for host in status["hosts"] if search.lower() in host["hostname"].lower()]
+    states = Counter(host["state"] for host in status["hosts"])
+    pages = max(-(-len(found) // PAGE_HOSTS), 1)
+    page = min(max(page, 1), pages)
+    shown = found[(page - 1) * PAGE_HOSTS : page * PAGE_HOSTS]
+    more = {
+        "all_hosts": len(status["hosts"]),
+        "found_hosts": len(found),
+        "pages": pages,
+        "page": page,
+        "search": search,
+    }
+    counts = {state: states[state] for state in _ORDER if states[state]}
+    return status | about | {"hosts": shown, "states": counts, "search": search}
 
 
 def describe(hostname: str, fleet: Fleet, *, thresholds: Limits, now: float) -> list[dict[str, Any]]:
