@@ -51,13 +51,7 @@ def narrowed(status: dict[str, Any], search: str, page: int) -> dict[str, Any]:
     pages = max(-(-len(found) // PAGE_HOSTS), 1)
     page = min(max(page, 1), pages)
     shown = found[(page - 1) * PAGE_HOSTS : page * PAGE_HOSTS]
-    more = {
-        "all_hosts": len(status["hosts"]),
-        "found_hosts": len(found),
-        "pages": pages,
-        "page": page,
-        "search": search,
-    }
+    about = {"all_hosts": len(status["hosts"]), "found_hosts": len(found), "pages": pages, "page": page}
     counts = {state: states[state] for state in _ORDER if states[state]}
     return status | about | {"hosts": shown, "states": counts, "search": search}
 
