@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from e2e.harness import Exporter, polls, total
+from e2e.harness import Exporter, by_label, polls
 from fault.conftest import Follow
 from fault.driver import PREFIX, Watch, counts, scrape
 from fault.world import World
@@ -18,8 +18,10 @@ KILLS = 50
 SEED = 20261123
 
 
-def _lost(exporter: Exporter) -> float:
-    return total(scrape(exporter), f"{PREFIX}exporter_lost_bytes_total") or 0
+def _lost(exporter: Exporter) -> dict[str, float]:
+    """Return the bytes that are told to be lost, by reason."""
+    told = by_label(scrape(exporter), f"{PREFIX}exporter_lost_bytes_total", "reason")
+    return {reason: count for reason, count in told.items() if count}
 
 
 class Load:
@@ -86,7 +88,7 @@ def test_random_kills_under_load_with_rotation_are_invisible(
             load.act()
         exporter = follow(world.log, is_notified=is_notified, options=options)
     counts(exporter, world, watch)
-    assert _lost(exporter) == 0
+    assert _lost(exporter) == {}
 
 
 def _storm(world: World, gap_seconds: float) -> None:
