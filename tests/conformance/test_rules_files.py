@@ -167,6 +167,21 @@ def test_an_alert_has_a_case_in_which_it_fires_and_one_in_which_it_does_not(name
     assert all(len(alert["exp_annotations"]) == 4 for alert in fired)
 
 
+NATIVE_NAMES: Final = sorted({rule["alert"] for rule in rules_of(NATIVE)})
+
+
+@pytest.mark.e2e
+@pytest.mark.parametrize("name", NATIVE_NAMES)
+def test_an_alert_on_falcos_own_page_fires_when_it_should(name: str) -> None:
+    """And has a case in which it does not."""
+    path = ALERTS / "tests" / "native" / f"{name.lower()}.test.yml"
+    cases = [case for test in yaml.safe_load(path.read_text())["tests"] for case in test["alert_rule_test"]]
+    done = subprocess.run(["promtool", "test", "rules", str(path)], capture_output=True, text=True, check=False)
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert {bool(case["exp_alerts"]) for case in cases} == {True, False}
+
+
 @pytest.mark.parametrize("factor", [14.4, 6, 3, 1])
 def test_every_burn_rate_can_be_reached(factor: float) -> None:
     """An objective that is too low would make the fastest alert impossible."""
