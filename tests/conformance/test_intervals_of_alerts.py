@@ -33,6 +33,8 @@ SHIFT_S: Final = 10 * 86400
 USED: Final = {found.name for rule in RULES for found in selected(rule["expr"])}
 BIG: Final = 1e5
 TARGET: Final = 'job="falco-enrichment", instance="node:9377"'
+GROUPS: Final = ("-recording", "-snapshots", "-state")
+"""Those that read snapshots. The others have nothing to read here, and promtool takes its time over them."""
 OF_ALL: Final = {"source": "syscall", "job": "falco-enrichment", "instance": "node:9377"}
 INTERVALS: Final = {"1m": (60, 90, 60), "15m": (900, 16, 60), "1h": (3600, 12, 240), "6h": (21600, 10, 240)}
 """Seconds between snapshots, how many of them, seconds between scrapes."""
@@ -184,7 +186,7 @@ def test_what_fires_does_not_depend_on_the_snapshot_interval(tmp_path: Path, int
     never = f'count_over_time(ALERTS{{hostname=~"{quiet}"}}[{end}s])'
     flaps = f'changes(ALERTS_FOR_STATE{{hostname="breach"}}[{middle}s])'
     tests = {
-        "rule_files": [str(OURS)],
+        "rule_files": ["rules.yml"],
         "evaluation_interval": f"{step}s",
         "tests": [
             {
@@ -204,6 +206,8 @@ def test_what_fires_does_not_depend_on_the_snapshot_interval(tmp_path: Path, int
             }
         ],
     }
+    groups = [group for group in yaml.safe_load(OURS.read_text())["groups"] if group["name"].endswith(GROUPS)]
+    (tmp_path / "rules.yml").write_text(yaml.safe_dump({"groups": groups}))
     (tmp_path / "test.yml").write_text(yaml.safe_dump(tests, width=10**9))
     done = subprocess.run(
         ["promtool", "test", "rules", str(tmp_path / "test.yml")], capture_output=True, text=True, check=False

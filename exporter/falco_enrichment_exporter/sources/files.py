@@ -220,7 +220,7 @@ class FileSource:
         for copy in copies:
             self._note_growth(followed, copy)
         unread = max(file.sound_bytes - file.offset_bytes, 0)
-        if not any(copy.offset_bytes == file.offset_bytes for copy in copies):
+        if not any(copy.offset_bytes == file.offset_bytes for copy in copies) and not await followed.has_rest_of(file):
             self._tally.lost["truncated"] += unread
         self._tally.rotations["truncate"] += 1
         file.start_at(0)
