@@ -226,19 +226,19 @@ class FileSource:
         file.start_at(0)
 
     async def _fill(self, sight: Sight) -> None:
-        """Give every path that has a file its file: one that is held already (a rename within a glob), or a new one."""
+        """Give every path its file, held already or new; a link to one that is followed elsewhere is no other file."""
         current = self.paths.current_identities() if sight.paths else set()
         for path, found in sight.paths.items():
             if isinstance(found, OSError):
                 continue
             followed = self.paths[path]
             try:
-                # A link to a file that is followed under another of the paths is not another file.
                 if followed.known_facts is None and identity_of(found) not in current:
                     file = self.paths.take_left(found) or await self._opener.open(followed)
-                    self.paths.place(followed, file)
-                    self._note_growth(followed, file)
-                    current.add(identity_of(found))
+                    if file is not None:
+                        self.paths.place(followed, file)
+                        self._note_growth(followed, file)
+                        current.add(file.identity)
                 followed.recover()
             except OSError as error:
                 self._lose(followed, error, 0)

@@ -24,11 +24,17 @@ class Opener:
         self._tally = tally
         self._warm = warm
 
-    async def open(self, followed: FollowedPath) -> OpenFile:
-        """Open what is under a path now. Raises OSError."""
+    async def open(self, followed: FollowedPath) -> OpenFile | None:
+        """Open what is under a path now. Raises OSError.
+
+        None if that is a file which is held already: it was renamed since the look, and the next look will find it.
+        """
         await self._paths.make_room()
         kin = NO_KIN if self.is_first else kin_of(self._paths.kin(followed))
         file = await self._shelf.open(followed.path, kin)
+        if file.identity in self._paths.known_identities():
+            await self._shelf.close(file)
+            return None
         if followed.has_had_file:
             self._tally.rotations["rename"] += 1
         elif (old := self._old_part(followed, file)) is not None:

@@ -88,7 +88,9 @@ class RotatedFiles:
                 break
             kin = kin_of(self._paths.kin(followed))  # those opened just now among them: two may be copies of one
             file = await self._shelf.open_rotated(name, followed.seen_ns, kin)
-            if file is not None:
+            if file is not None and file.identity in self._paths.known_identities():
+                await self._shelf.close(file)  # it was renamed since it was listed
+            elif file is not None:
                 file.left_at = asyncio.get_running_loop().time()
                 files.append(file)
                 followed.left.append(file)
