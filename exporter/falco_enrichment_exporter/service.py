@@ -34,7 +34,7 @@ from falco_enrichment_exporter.sources.receiver import Receiver
 from falco_enrichment_exporter.values import parse_address
 from falco_enrichment_exporter.web import app as web
 from falco_enrichment_exporter.web.protocol import BoundedProtocol
-from falco_enrichment_exporter.web.status import status
+from falco_enrichment_exporter.web.status import Overview
 
 STDIN = "-"
 DRAIN_SECONDS = 2
@@ -129,10 +129,9 @@ async def serve(settings: ServeSettings, feed: Feed | None = None) -> None:
     )
     tally = Tally()
     sources = Sources(settings, fleet, tally)
-    thresholds = settings.thresholds.model_dump()
     surface = web.Surface(
         page=_page(settings, fleet, tally, sources),
-        status=lambda now: status(fleet, list(sources), thresholds, now=now, waiting_for=sources.waiting_for()),
+        overview=Overview(fleet, sources, settings.thresholds.model_dump(), waiting_for=sources.waiting_for),
         waiting_for=sources.waiting_for,
         telemetry_path=settings.web.telemetry_path,
         runbook_base_url=settings.web.runbook_base_url.rstrip("/"),

@@ -165,14 +165,14 @@ def test_the_status_page_shows_the_hosts(exporter: Exporter) -> None:
     assert answer.status == 200
     assert answer.headers["content-type"] == "text/html; charset=utf-8"
     for host in HOSTS:
-        assert f"<td>{host}</td>" in answer.text
+        assert f'<th scope="row">{host}</th>' in answer.text
 
 
 def test_the_status_page_finds_a_host(exporter: Exporter) -> None:
     """By part of its name, in any case; what was asked is shown as text."""
     name = min(HOSTS)
     text = exporter.get(f"/?host={name.upper()}").text
-    assert [host for host in HOSTS if f"<td>{host}</td>" in text] == [name]
+    assert [host for host in HOSTS if f'<th scope="row">{host}</th>' in text] == [name]
     assert "&#34;&gt;&lt;b&gt;" in exporter.get("/?host=%22%3E%3Cb%3E").text
 
 
@@ -181,7 +181,7 @@ def test_a_page_that_is_none_is_the_nearest_one(exporter: Exporter, page: str) -
     """Never an error."""
     answer = exporter.get(f"/?page={page}")
     assert answer.status == 200
-    assert f"<td>{min(HOSTS)}</td>" in answer.text
+    assert f'<th scope="row">{min(HOSTS)}</th>' in answer.text
 
 
 def test_a_hostile_host_name_is_text_on_the_page(exporter: Exporter) -> None:

@@ -52,3 +52,9 @@ def make_line(fields: dict[str, Any], hostname: str | None = "node") -> bytes:
 def make_snapshot(at: float, hostname: str | None = "node", **counters: Any) -> Record:
     """Return a decoded snapshot."""
     return decode(make_line(make_fields(at, **counters), hostname))
+
+
+def make_alert(fields: dict[str, Any]) -> Record:
+    """Return a decoded alert with these fields."""
+    line = {"hostname": "node", "source": "syscall", "rule": "R", "priority": "Notice", "output_fields": fields}
+    return decode(json.dumps(line).encode())

@@ -23,6 +23,7 @@ PURE = frozenset(
         "math",
         "re",
         "statistics",
+        "struct",
         "typing",
     }
 )

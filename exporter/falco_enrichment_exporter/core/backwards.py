@@ -16,7 +16,7 @@ class BackwardScan:
     """Take the blocks of a file from its end to its start; keep the newest snapshots of every (host, source).
 
     ``take(block)`` wants adjacent blocks, last first, the last one ending with a newline; then ``finish()``.
-    ``snapshots()`` are those found since its last call, oldest first; later calls only bring keys that are new.
+    ``snapshots()`` are those found since its last call, oldest first; later calls bring older ones.
     Memory is bounded by ``limit_bytes`` and by the number of keys.
     """
 
@@ -26,7 +26,6 @@ class BackwardScan:
         self._is_skipping = False  # that line is too long to be kept
         self._later = b""  # the lines behind the head, as many as a split line may go on in
         self._kept: dict[tuple[str | None, str], set[int]] = {}
-        self._closed: set[tuple[str | None, str]] = set()
         self._found: list[Snapshot] = []
 
     def take(self, block: bytes) -> None:
@@ -51,7 +50,6 @@ class BackwardScan:
     def snapshots(self) -> list[Snapshot]:
         """Return what was found since the last call, oldest first."""
         found, self._found = self._found, []
-        self._closed |= self._kept.keys()
         return sorted(found, key=lambda snapshot: snapshot.at_ns)
 
     def _keep_head(self, head: bytes) -> None:
@@ -95,6 +93,6 @@ class BackwardScan:
     def _keep(self, snapshot: Snapshot) -> None:
         key = (snapshot.hostname or snapshot.event_hostname, snapshot.source)
         kept = self._kept.setdefault(key, set())
-        if key not in self._closed and len(kept) < SNAPSHOTS_KEPT and snapshot.at_ns not in kept:
+        if len(kept) < SNAPSHOTS_KEPT and snapshot.at_ns not in kept:
             kept.add(snapshot.at_ns)
             self._found.append(snapshot)

@@ -1,17 +1,24 @@
 """State of every host: fold(record) changes it, collectors read it, and nobody else does."""
 
 from collections import Counter
+from itertools import groupby
 from typing import Final
 
 import msgspec
 
+from falco_enrichment_exporter.core import history
 from falco_enrichment_exporter.core.alerts import MAX_SOURCES, AlertCounts, AlertsState, Limits
 from falco_enrichment_exporter.core.catalog import SYSCALL
 from falco_enrichment_exporter.core.records import Alert, Head, Record, Rejection, Snapshot, classify, is_alert
+from falco_enrichment_exporter.core.signals import SIGNALS, missing_ratios, signal_value
 from falco_enrichment_exporter.core.track import Track, advance, new_track
 
 FIXED_TABLE_UNTIL: Final = (0, 38)
 FIXED_TABLE_SIZE: Final = 131072  # libs before 0.14: no setting
+
+
+HostSource = tuple[str, str]
+"""Which track a snapshot belongs to: hostname and source."""
 
 
 class FleetState(msgspec.Struct):
@@ -117,28 +124,53 @@ class Fleet:
         return FIXED_TABLE_SIZE if version is not None and version < FIXED_TABLE_UNTIL else self._thread_table_size
 
     def fold_heads(self, heads: list[Head]) -> None:
-        """Take in lines that are decoded: ``fold(classify(head))``, but the ordinary alerts all at once."""
-        alerts = [head for head in heads if is_alert(head)] if self.counts_alerts else []
-        if len(alerts) != len(heads):
-            for head in heads:
-                if not is_alert(head):
+        """Take in lines that are decoded: ``fold(classify(head))``, but ordinary alerts in a row all at once."""
+        for are_alerts, row in groupby(heads, is_alert):
+            if not are_alerts:
+                for head in row:
                     self.fold(classify(head))
-        if alerts:
-            self.lines["alert"] += len(alerts)
-            self.alerts.add_heads(alerts)
+            elif self.counts_alerts:
+                alerts = list(row)
+                self.lines["alert"] += len(alerts)
+                self.alerts.add_heads(alerts)
+
+    def key_of(self, snapshot: Snapshot) -> HostSource:
+        """Say which track a snapshot belongs to."""
+        return self._hostname(snapshot), snapshot.source
+
+    def is_newest(self, key: HostSource, snapshot: Snapshot) -> bool:
+        """Say whether a snapshot is the newest one of its track."""
+        track = self.hosts.get(key[0], {}).get(key[1])
+        return track is not None and track.life.at_ns == snapshot.at_ns
+
+    def begin_anew(self, key: HostSource, snapshots: list[Snapshot], *, found: int) -> None:
+        """Let a track be what these snapshots tell, oldest first; so many of them are new here.
+
+        For a search that goes backwards: what it finds later comes before what was folded already.
+        """
+        hostname, source = key
+        self.lines["snapshot"] += found
+        track = new_track(snapshots[0])
+        self._remember(track, source)
+        for snapshot in snapshots[1:]:
+            if snapshot.at_ns > track.life.at_ns:
+                advance(track, snapshot)
+                self._remember(track, source)
+        self.hosts[hostname][source] = track
 
     def _fold_snapshot(self, snapshot: Snapshot) -> None:
-        hostname = self._hostname(snapshot)
+        hostname, source = self.key_of(snapshot)
         tracks = self.hosts.get(hostname)
         if tracks is None:
             if len(self.hosts) >= self.limits.max_hosts:
                 self._turn_away(hostname)
                 return
             tracks = self.hosts[hostname] = {}
-        track = tracks.get(snapshot.source)
+        track = tracks.get(source)
         if track is None:
             if len(tracks) < MAX_SOURCES:
-                tracks[snapshot.source] = new_track(snapshot)
+                track = tracks[source] = new_track(snapshot)
+                self._remember(track, source, hostname)
             else:
                 self._limit_hits["sources"] += 1
         elif snapshot.at_ns == track.life.at_ns:
@@ -148,8 +180,18 @@ class Fleet:
         else:
             advance(track, snapshot)
             interval = track.life.interval_seconds
-            if snapshot.source == SYSCALL and interval is not None:
+            if source == SYSCALL and interval is not None:
                 self.alerts.tick(hostname, snapshot.at_ns, interval)
+            self._remember(track, source, hostname)
+
+    def _remember(self, track: Track, source: str, hostname: str | None = None) -> None:
+        """Add the newest values of the signals to the history of a track, those of the host's alerts among them."""
+        if source == SYSCALL:
+            limit = self.thread_table_limit(track)
+            counts = self.alerts.ledger.hosts.get(hostname) if hostname is not None else None
+            ratios = missing_ratios(counts) if counts is not None else {}
+            values = [*(signal_value(track, s.name, 1, limit) for s in SIGNALS), max(ratios.values(), default=None)]
+            track.history = history.extended(track.history, values, is_correction=track.life.is_after_twin)
 
     def _turn_away(self, hostname: str, count: int = 1) -> None:
         self._limit_hits["hosts"] += count

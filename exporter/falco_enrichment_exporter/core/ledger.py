@@ -26,6 +26,9 @@ DetailKey = tuple[str, str]
 Share = tuple[int, int]
 """How often something was present, and how often it was missing."""
 
+_Shares = dict[str, dict[str, list[int]]]
+"""The share of each field, by domain and name."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Judgement:
@@ -56,6 +59,7 @@ class HostCounts:
         "_recent",
         "_recent_alerts",
         "_since_ns",
+        "revision",
     )
 
     def __init__(self) -> None:
@@ -65,9 +69,10 @@ class HostCounts:
         self._new: defaultdict[Judgement, int] = defaultdict(int)  # not in the counts above yet
         self._recent: defaultdict[Judgement, int] = defaultdict(int)
         self._before: defaultdict[Judgement, int] = defaultdict(int)
-        self._last: Counter[FieldKey] | None = None  # the fields of both windows, if they have been read since
+        self._last: _Shares | None = None  # the fields of both windows, if they have been read since
         self._recent_alerts = 0
         self._since_ns = 0
+        self.revision = 0  # another one whenever the last alerts are others
 
     @property
     def fields(self) -> Counter[FieldKey]:
@@ -93,6 +98,7 @@ class HostCounts:
         self._recent[judgement] += count
         self._recent_alerts += count
         self._last = None
+        self.revision += 1
         if self._recent_alerts >= MOST_RECENT_ALERTS:
             self._end_window()
 
@@ -125,43 +131,37 @@ class HostCounts:
     def _end_window(self) -> None:
         self._before, self._recent, self._recent_alerts = self._recent, defaultdict(int), 0
         self._last = None
+        self.revision += 1
         if len(self._new) >= MOST_RECENT_ALERTS:
             self._enter()
 
-    def _last_fields(self) -> Counter[FieldKey]:
-        """Return the fields of the last alerts: of both windows."""
+    def _shares(self) -> _Shares:
+        """Return how often each field was present and missing in the last alerts: those of both windows."""
         if self._last is None:
-            self._last = Counter()
+            self._last = {}
             for counts in (self._recent, self._before):
                 for judgement, count in counts.items():
-                    for key in judgement.fields:
-                        self._last[key] += count
+                    for domain, name, outcome in judgement.fields:
+                        if outcome != Outcome.EXCUSED:
+                            share = self._last.setdefault(domain, {}).setdefault(name, [0, 0])
+                            share[outcome == Outcome.MISSING] += count
         return self._last
 
     def recent_share(self, domain: str, *fields: str) -> Share:
         """Return the share of these fields in the last alerts, of all fields of the domain if none is named."""
-        total: Counter[str] = Counter()
-        for (in_domain, name, outcome), count in self._last_fields().items():
-            if in_domain == domain and (not fields or name in fields):
-                total[outcome] += count
-        return total[Outcome.PRESENT], total[Outcome.MISSING]
+        shares = self._shares().get(domain, {})
+        shown = [share for name, share in shares.items() if not fields or name in fields]
+        return sum(present for present, _ in shown), sum(missing for _, missing in shown)
 
     def recent_volume(self, domain: str) -> int:
         """Return how often the field of a domain that was judged most often was present or missing, of late."""
-        return max((total for _, _, total in self._recent_fields(domain)), default=0)
+        return max(map(sum, self._shares().get(domain, {}).values()), default=0)
 
     def worst(self, domain: str, most: int = 3) -> list[tuple[str, int, int]]:
         """Return the fields that were missing most, of late: name, how often missing, how often present or missing."""
-        rows = [row for row in self._recent_fields(domain) if row[1]]
+        shares = self._shares().get(domain, {})
+        rows = [(name, missing, present + missing) for name, (present, missing) in shares.items() if missing]
         return sorted(rows, key=lambda row: (-row[1] / row[2], row[0]))[:most]
-
-    def _recent_fields(self, domain: str) -> list[tuple[str, int, int]]:
-        rows = []
-        for name in dict.fromkeys(name for _, name, _ in self._last_fields()):
-            present, missing = self.recent_share(domain, name)
-            if present or missing:
-                rows.append((name, missing, present + missing))
-        return rows
 
 
 class LedgerState(msgspec.Struct):

@@ -11,7 +11,10 @@ from falco_enrichment_exporter.core.units import Fields
 
 
 class Track(msgspec.Struct):
-    """One (hostname, source): the fields of its newest snapshot, zeros filled in, and what came before it."""
+    """One (hostname, source): the fields of its newest snapshot, zeros filled in, and what came before it.
+
+    ``history`` has the newest values of its signals (core.history).
+    """
 
     fields: Fields
     groups: set[Group]
@@ -19,6 +22,7 @@ class Track(msgspec.Struct):
     snapshots: int = 1
     restarts: int = 0
     reloads: int = 0
+    history: bytes = b""
 
     @property
     def version(self) -> catalog.Version | None:

@@ -15,7 +15,15 @@ from falco_enrichment_exporter.core.causes import ORDER, TITLES, Cause, Pattern,
 from falco_enrichment_exporter.core.domains import Domain
 from falco_enrichment_exporter.core.ledger import HostCounts
 from falco_enrichment_exporter.core.series import IMAGE_RATIO, WINDOW_COUNTS
-from falco_enrichment_exporter.core.signals import SIGNALS, USAGE_RATIO, Signal, signal_value
+from falco_enrichment_exporter.core.signals import (
+    ALERT_RATIO,
+    LEAST_ALERTS,
+    SIGNALS,
+    USAGE_RATIO,
+    Signal,
+    missing_ratios,
+    signal_value,
+)
 from falco_enrichment_exporter.core.track import Track
 
 Limits = Mapping[str, Mapping[str, float | None]]
@@ -26,7 +34,6 @@ STALE_SLACK_SECONDS: Final = 120
 UNKNOWN_INTERVAL_SECONDS: Final = 3600  # Falco's default
 WARM_SECONDS: Final = 1800
 LEAST_CONTAINERS: Final = 5
-LEAST_ALERTS: Final = 20
 MOST: Final = 0.5
 ALL: Final = 0.9
 
@@ -69,7 +76,6 @@ _DOMAIN_CAUSES: Final = {
     Domain.PROCESS_TREE: Cause.THREAD_LOOKUPS,
     Domain.PROCESS: Cause.THREAD_LOOKUPS,
 }
-_ALERT_SIGNAL: Final = "alert_missing_ratio"
 _ALERT_RUNBOOK: Final = "falcoalertswithoutmetadata"
 
 
@@ -190,21 +196,18 @@ class HostJudge:
             self._skip(why, Cause.CONTAINER_RUNTIME, Cause.USER_MOUNTS)
             return
         causes: dict[Cause, list[tuple[float, Domain]]] = {}
-        judged = set()
-        for domain, cause in _DOMAIN_CAUSES.items():
-            if counts.recent_volume(domain) >= LEAST_ALERTS:
-                judged.add(cause)
-                present, missing = counts.recent_share(domain)
-                if missing:
-                    causes.setdefault(cause, []).append((missing / (present + missing), domain))
+        ratios = missing_ratios(counts)
+        for domain, ratio in ratios.items():
+            if ratio:
+                causes.setdefault(_DOMAIN_CAUSES[domain], []).append((ratio, domain))
         for cause in (Cause.CONTAINER_RUNTIME, Cause.USER_MOUNTS):
-            if cause not in judged:
+            if cause not in {_DOMAIN_CAUSES[domain] for domain in ratios}:
                 self._skip(f"fewer than {LEAST_ALERTS} alerts show fields that must be there", cause)
         for cause, shares in causes.items():
             yield from self._of_shares(counts, cause, *max(shares))
 
     def _of_shares(self, counts: HostCounts, cause: Cause, value: float, domain: Domain) -> Iterator[Finding]:
-        limits = self._limits.get(_ALERT_SIGNAL, {})
+        limits = self._limits.get(ALERT_RATIO, {})
         known = [(name, limits.get(name)) for name in ("critical", "warning")]
         over = [(name, limit) for name, limit in known if limit is not None and value > limit]
         if over:
@@ -213,7 +216,7 @@ class HostJudge:
             rows = counts.worst(domain)
             worst = "; ".join(f"{name} is missing in {missing} of {total}" for name, missing, total in rows)
             yield self._finding(
-                cause, severity, _ALERT_SIGNAL, value, limit, domain=domain, since=None, runbook=_ALERT_RUNBOOK,
+                cause, severity, ALERT_RATIO, value, limit, domain=domain, since=None, runbook=_ALERT_RUNBOOK,
                 evidence=f"in the last alerts {worst}" + (f" ({pattern})" if pattern else ""), pattern=pattern,
             )  # fmt: skip
 

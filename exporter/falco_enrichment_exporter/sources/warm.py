@@ -2,8 +2,8 @@
 
 import asyncio
 
-from falco_enrichment_exporter.core.backwards import BackwardScan
-from falco_enrichment_exporter.core.fleet import Fleet
+from falco_enrichment_exporter.core.backwards import SNAPSHOTS_KEPT, BackwardScan
+from falco_enrichment_exporter.core.fleet import Fleet, HostSource
 from falco_enrichment_exporter.core.records import Snapshot
 from falco_enrichment_exporter.sources.follower import OpenFile
 from falco_enrichment_exporter.sources.marks import anchor_of
@@ -62,6 +62,7 @@ class WarmSearch:
         self._limit_bytes = limit_bytes
         self._searches: list[WarmStart] = []
         self._over: list[WarmStart] = []  # whose snapshots are not served yet
+        self._served: dict[HostSource, list[Snapshot]] = {}  # the newest ones, oldest first: older ones may be found
 
     def files(self) -> set[OpenFile]:
         """Return the files that are being searched."""
@@ -78,15 +79,34 @@ class WarmSearch:
         now = asyncio.get_running_loop().time
         until = now() + TURN_SECONDS
         searches = [*self._searches, *self._over]
-        while self._searches and now() < until:
+        while self._searches:
             for search in list(self._searches):
                 await self._step(search)
                 await asyncio.sleep(0)
-        found = [snapshot for search in searches for snapshot in search.snapshots()]
-        for snapshot in sorted(found, key=lambda snapshot: snapshot.at_ns):
-            self._fleet.fold(snapshot)
+            if now() >= until:
+                break
+        found: dict[HostSource, list[Snapshot]] = {}
+        for search in searches:
+            for snapshot in search.snapshots():
+                found.setdefault(self._fleet.key_of(snapshot), []).append(snapshot)
+        for key, snapshots in found.items():
+            self._serve(key, snapshots)
         self._over.clear()
+        if not self._searches:
+            self._served.clear()
         return bool(self._searches)
+
+    def _serve(self, key: HostSource, found: list[Snapshot]) -> None:
+        """Show what the newest snapshots of a host tell, those of earlier turns and those just found."""
+        served = self._served.get(key, [])
+        newest = _newest([*served, *found])
+        if served and self._fleet.is_newest(key, served[-1]):
+            self._fleet.begin_anew(key, newest, found=len(found))
+        else:
+            for snapshot in _newest(found):
+                self._fleet.fold(snapshot)
+        if self._fleet.is_newest(key, newest[-1]):
+            self._served[key] = newest
 
     async def _step(self, search: WarmStart) -> None:
         try:
@@ -98,3 +118,9 @@ class WarmSearch:
         if is_over:
             self._searches.remove(search)
             self._over.append(search)
+
+
+def _newest(snapshots: list[Snapshot]) -> list[Snapshot]:
+    """Return as many as are kept of one host, oldest first, and what has the same time as one of them."""
+    kept = sorted({snapshot.at_ns for snapshot in snapshots})[-SNAPSHOTS_KEPT:]
+    return sorted((s for s in snapshots if s.at_ns >= kept[0]), key=lambda snapshot: snapshot.at_ns)

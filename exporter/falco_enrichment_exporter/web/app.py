@@ -8,8 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
+import msgspec
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from prometheus_client.exposition import choose_encoder
 from starlette.applications import Starlette
@@ -19,11 +19,13 @@ from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, R
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from falco_enrichment_exporter.core.history import POINTS
 from falco_enrichment_exporter.exposition.page import Page
 from falco_enrichment_exporter.sources.receiver import Post, Receiver
 from falco_enrichment_exporter.web import formats
-from falco_enrichment_exporter.web.status import narrowed
+from falco_enrichment_exporter.web.status import Overview
 
+REFRESH_SECONDS = 15
 MAX_SEARCH_CHARS = 255
 MAX_DIGITS = 7
 
@@ -43,13 +45,13 @@ _HEADERS = (
 
 @dataclass(frozen=True, slots=True)
 class Surface:
-    """What the web needs of the rest: the metrics, the status, and what readiness waits for (None: ready).
+    """What the web needs of the rest: the metrics, the overview, and what readiness waits for (None: ready).
 
     ``before_scrape`` is called, on the loop's thread, before the metrics are looked at.
     """
 
     page: Page
-    status: Callable[[float], dict[str, Any]]
+    overview: Overview
     waiting_for: Callable[[], str | None]
     telemetry_path: str = "/metrics"
     runbook_base_url: str = ""
@@ -91,15 +93,18 @@ def create(surface: Surface) -> Starlette:
             return PlainTextResponse("Ready.\n")
         return PlainTextResponse(f"Not ready: {waiting_for}.\n", status_code=503)
 
-    async def status(_: Request) -> Response:
-        return JSONResponse(surface.status(time.time()))
+    async def status(request: Request) -> Response:
+        everything = await surface.overview.everything(time.time(), _search(request))
+        return Response(msgspec.json.encode(everything), media_type="application/json")
 
     async def index(request: Request) -> Response:
         number = request.query_params.get("page", "1")
         asked = int(number) if number.isdecimal() and len(number) < MAX_DIGITS else 1
-        shown = narrowed(surface.status(time.time()), request.query_params.get("host", "")[:MAX_SEARCH_CHARS], asked)
+        shown = await surface.overview.page(time.time(), _search(request), asked)
+        refresh = 0 if request.query_params.get("refresh") == "off" else REFRESH_SECONDS
         links = {"metrics_path": surface.telemetry_path, "runbooks": surface.runbook_base_url}
-        return HTMLResponse(page.render(status=shown, **links))
+        body = page.render(status=shown, refresh_seconds=refresh, points=POINTS, **links)
+        return HTMLResponse(body, headers={"refresh": str(refresh)} if refresh else None)
 
     routes = [
         Route("/", index),
@@ -111,6 +116,10 @@ def create(surface: Surface) -> Starlette:
     if surface.receiver is not None:
         routes.append(Route("/ingest", partial(_ingest, surface.receiver), methods=["POST"]))
     return Starlette(routes=routes, middleware=[Middleware(SafeHeaders)])
+
+
+def _search(request: Request) -> str:
+    return request.query_params.get("host", "")[:MAX_SEARCH_CHARS]
 
 
 async def _ingest(receiver: Receiver, request: Request) -> Response:
@@ -165,5 +174,5 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= formats.FILTERS
+    environment.filters |= formats.FILTERS | {"line": formats.line}
     return environment

@@ -1,94 +1,169 @@
-"""What the status page and /api/v1/status show: the fleet, and the findings of core.verdicts. Pure."""
+"""What the status page and /api/v1/status show: the fleet, and the findings of core.verdicts."""
 
+import asyncio
 from collections import Counter
+from collections.abc import Callable, Iterable
 from dataclasses import asdict
-from typing import Any
+from typing import Any, Final
 
 from falco_enrichment_exporter import __version__
-from falco_enrichment_exporter.core import intervals
+from falco_enrichment_exporter.core import history, intervals
 from falco_enrichment_exporter.core.catalog import SYSCALL
 from falco_enrichment_exporter.core.domains import Domain
 from falco_enrichment_exporter.core.fleet import Fleet
 from falco_enrichment_exporter.core.ledger import HostCounts
-from falco_enrichment_exporter.core.signals import SIGNALS, signal_value
+from falco_enrichment_exporter.core.signals import ALERT_RATIO, SIGNALS, missing_ratios, signal_value
 from falco_enrichment_exporter.core.track import Track
 from falco_enrichment_exporter.core.verdicts import Finding, HostJudge, Limits, is_stale
 from falco_enrichment_exporter.exposition.telemetry import SourceStatus
 
-_ABOUT = (
+PAGE_HOSTS: Final = 100
+_AT_ONCE: Final = 200  # hosts, before others have their turn on the loop
+_ABOUT: Final = (
     "snapshot_timestamp_seconds", "snapshot_interval_seconds", "falco_version", "engine", "uptime_seconds", "restarts",
     "reloads", "containers", "threads",
 )  # fmt: skip
-PAGE_HOSTS = 100
-_ORDER = {"critical": 0, "warning": 1, "stale": 2, "unknown": 3, "ok": 4}
+_RANKS: Final = {"critical": 0, "warning": 1, "stale": 2, "unknown": 3, "ok": 4}
+
+Place = tuple[int, str, str, str]
+"""Rank (the worst is 0), hostname, source and state of a row."""
 
 
-def status(
-    fleet: Fleet, sources: list[SourceStatus], thresholds: Limits, *, now: float, waiting_for: str | None
-) -> dict[str, Any]:
-    """Describe everything that is known, hosts with trouble first. ``now`` is in seconds since 1970."""
-    ledger = fleet.alerts.ledger
-    names = dict.fromkeys([*fleet.hosts, *ledger.hosts, *ledger.without_fields])
-    hosts = [row for hostname in names for row in describe(hostname, fleet, thresholds=thresholds, now=now)]
-    hosts.sort(key=lambda host: (_ORDER[host["state"]], host["hostname"], host["source"]))
-    return {
-        "version": __version__,
-        "now": now,
-        "ready": waiting_for is None,
-        "waiting_for": waiting_for,
-        "hosts": hosts,
-        "sources": [{"path": s.label, "up": s.is_up, "lag_bytes": s.lag_bytes} for s in sources],
-        "lines": dict(fleet.lines),
-        "rejected": dict(fleet.rejections),
-        "limit_hits": {name: count for name, count in fleet.limit_hits.items() if count},
-    }
+class Overview:
+    """Describes the fleet, hosts with trouble first. It judges anew only hosts of which something has changed."""
+
+    def __init__(
+        self,
+        fleet: Fleet,
+        sources: Iterable[SourceStatus],
+        limits: Limits,
+        *,
+        waiting_for: Callable[[], str | None],
+    ) -> None:
+        self._fleet = fleet
+        self._sources = sources
+        self._limits = limits
+        self._waiting_for = waiting_for
+        self._known: dict[str, tuple[object, list[Place]]] = {}  # hostname -> what it was judged by, its rows
+
+    async def everything(self, now: float, search: str = "") -> dict[str, Any]:
+        """Describe all hosts whose name contains ``search``. ``now`` is in seconds since 1970."""
+        places = found(await self._places(now), search)
+        hosts: list[dict[str, Any]] = []
+        for first in range(0, len(places), _AT_ONCE):
+            hosts += self._rows(places[first : first + _AT_ONCE], now)
+            await asyncio.sleep(0)
+        return self._about(now) | {"hosts": hosts}
+
+    async def page(self, now: float, search: str, number: int) -> dict[str, Any]:
+        """Describe a hundred of these hosts, and count all of them; a page that is not there is the nearest one."""
+        places = await self._places(now)
+        shown = found(places, search)
+        states = Counter(state for *_, state in places)
+        pages = max(-(-len(shown) // PAGE_HOSTS), 1)
+        number = min(max(number, 1), pages)
+        rows = self._rows(shown[(number - 1) * PAGE_HOSTS : number * PAGE_HOSTS], now)
+        counts = {state: states[state] for state in _RANKS if states[state]}
+        about = {"all_hosts": len(places), "found_hosts": len(shown), "pages": pages, "page": number}
+        return self._about(now) | about | {"hosts": rows, "states": counts, "search": search, "limits": self._limits}
+
+    def _about(self, now: float) -> dict[str, Any]:
+        fleet, waiting_for = self._fleet, self._waiting_for()
+        return {
+            "version": __version__,
+            "now": now,
+            "ready": waiting_for is None,
+            "waiting_for": waiting_for,
+            "sources": [{"path": s.label, "up": s.is_up, "lag_bytes": s.lag_bytes} for s in self._sources],
+            "lines": dict(fleet.lines),
+            "rejected": dict(fleet.rejections),
+            "limit_hits": {name: count for name, count in fleet.limit_hits.items() if count},
+        }
+
+    async def _places(self, now: float) -> list[Place]:
+        """Return a place for each row, the worst first."""
+        ledger = self._fleet.alerts.ledger
+        known: dict[str, tuple[object, list[Place]]] = {}
+        names = list(dict.fromkeys([*self._fleet.hosts, *ledger.hosts, *ledger.without_fields]))
+        for number, hostname in enumerate(names, 1):
+            revision = self._revision(hostname, now)
+            before = self._known.get(hostname)
+            if before is not None and before[0] == revision:
+                known[hostname] = before
+            else:
+                rows = describe(hostname, self._fleet, limits=self._limits, now=now)
+                known[hostname] = revision, [_place(row) for row in rows]
+            if number % _AT_ONCE == 0:
+                await asyncio.sleep(0)
+        self._known = known
+        return sorted(place for _, places in known.values() for place in places)
+
+    def _revision(self, hostname: str, now: float) -> object:
+        """Return something that is another whenever a judgement could be another."""
+        tracks, ledger = self._fleet.hosts.get(hostname, {}), self._fleet.alerts.ledger
+        counts = ledger.hosts.get(hostname)
+        snapshots = [(source, track.snapshots, _is_stale(track, now)) for source, track in tracks.items()]
+        return snapshots, counts and counts.revision, hostname in ledger.without_fields
+
+    def _rows(self, places: list[Place], now: float) -> list[dict[str, Any]]:
+        described: dict[str, dict[str, dict[str, Any]]] = {}
+        for _, hostname, _, _ in places:
+            if hostname not in described:
+                rows = describe(hostname, self._fleet, limits=self._limits, now=now)
+                described[hostname] = {row["source"]: row for row in rows}
+        # A host may have got another name since the places were given.
+        return [described[name][source] for _, name, source, _ in places if source in described[name]]
 
 
-def narrowed(status: dict[str, Any], search: str, page: int) -> dict[str, Any]:
-    """Return what one page shows: hosts whose name contains ``search``, a hundred at a time; and counts of all."""
-    found = [host for host in status["hosts"] if search.lower() in host["hostname"].lower()]
-    states = Counter(host["state"] for host in status["hosts"])
-    pages = max(-(-len(found) // PAGE_HOSTS), 1)
-    page = min(max(page, 1), pages)
-    shown = found[(page - 1) * PAGE_HOSTS : page * PAGE_HOSTS]
-    about = {"all_hosts": len(status["hosts"]), "found_hosts": len(found), "pages": pages, "page": page}
-    counts = {state: states[state] for state in _ORDER if states[state]}
-    return status | about | {"hosts": shown, "states": counts, "search": search}
+def found(places: list[Place], search: str) -> list[Place]:
+    """Return the rows of hosts whose name contains a text, in any case."""
+    return [place for place in places if search.lower() in place[1].lower()] if search else places
 
 
-def describe(hostname: str, fleet: Fleet, *, thresholds: Limits, now: float) -> list[dict[str, Any]]:
+def describe(hostname: str, fleet: Fleet, *, limits: Limits, now: float) -> list[dict[str, Any]]:
     """Describe the sources of a host; None stands for unknown throughout. Findings are with its syscalls."""
     tracks, ledger = fleet.hosts.get(hostname, {}), fleet.alerts.ledger
-    track = tracks.get(SYSCALL)
+    track, counts = tracks.get(SYSCALL), ledger.hosts.get(hostname)
     judge = HostJudge(
         hostname,
         track,
-        ledger.hosts.get(hostname),
-        limits=thresholds,
+        counts,
+        limits=limits,
         table_limit=fleet.thread_table_limit(track) if track is not None else 1,
         now=now,
         without_fields=ledger.without_fields[hostname],
     )
     findings = judge.findings()
-    sources: dict[str, Track | None] = {SYSCALL: None} | tracks if hostname in ledger.hosts else {**tracks}
+    has_alerts = counts is not None or hostname in ledger.without_fields
+    sources: dict[str, Track | None] = {SYSCALL: None} | tracks if has_alerts else {**tracks}
     rows: list[dict[str, Any]] = []
     for source, known in sources.items():
-        found = findings if source == SYSCALL else []
-        age = max(now - known.life.at_ns / 1e9, 0) if known is not None else None
+        of_syscall = source == SYSCALL
         row: dict[str, Any] = {
             "hostname": hostname,
             "source": source,
-            "state": _state(known, age, found),
-            "snapshot_age_seconds": age,
+            "state": _state(known, findings if of_syscall else [], now),
+            "snapshot_age_seconds": _age(known, now) if known is not None else None,
         }
-        row |= _about(known) | {"signals": _signals(known, fleet, found), "recent_fields": {}}
-        row["findings"] = [asdict(finding) | {"title": finding.title} for finding in found]
-        row["not_judged"] = []
-        if source == SYSCALL:
-            row["not_judged"] = [{"cause": item.cause, "reason": item.reason} for item in judge.not_judged]
-            row["recent_fields"] = _recent_fields(ledger.hosts.get(hostname))
+        row |= _about(known)
+        row["signals"] = _signals(known, fleet, findings if of_syscall else [], counts if of_syscall else None)
+        row["findings"] = [asdict(finding) | {"title": finding.title} for finding in findings if of_syscall]
+        row["not_judged"] = [{"cause": n.cause, "reason": n.reason} for n in judge.not_judged if of_syscall]
+        row["recent_fields"] = _recent_fields(counts) if of_syscall else {}
         rows.append(row)
     return rows
+
+
+def _place(row: dict[str, Any]) -> Place:
+    return _RANKS[row["state"]], row["hostname"], row["source"], row["state"]
+
+
+def _age(track: Track, now: float) -> float:
+    return max(now - track.life.at_ns / 1e9, 0)
+
+
+def _is_stale(track: Track, now: float) -> bool:
+    return is_stale(_age(track, now), track.life.interval_seconds)
 
 
 def _about(track: Track | None) -> dict[str, Any]:
@@ -114,19 +189,27 @@ def _recent_fields(counts: HostCounts | None) -> dict[str, dict[str, int]]:
     return {domain: {"present": present, "missing": missing} for domain, (present, missing) in shares.items()}
 
 
-def _signals(track: Track | None, fleet: Fleet, findings: list[Finding]) -> dict[str, dict[str, Any]]:
-    """Return the newest value of every signal, and what the findings say of it."""
+def _signals(
+    track: Track | None, fleet: Fleet, findings: list[Finding], counts: HostCounts | None
+) -> dict[str, dict[str, Any]]:
+    """Return the newest value of every signal, what the findings say of it, and the values before it."""
     severities = {finding.signal: finding.severity for finding in reversed(findings)}
     limit = fleet.thread_table_limit(track) if track is not None else 1
     values = {s.name: signal_value(track, s.name, 1, limit) if track is not None else None for s in SIGNALS}
+    values[ALERT_RATIO] = max(missing_ratios(counts).values(), default=None) if counts is not None else None
+    past = history.by_signal(track.history if track is not None else b"")
     return {
-        name: {"value": value, "state": "unknown" if value is None else severities.get(name, "ok")}
+        name: {
+            "value": value,
+            "state": "unknown" if value is None else severities.get(name, "ok"),
+            "history": past[name],
+        }
         for name, value in values.items()
     }
 
 
-def _state(track: Track | None, age: float | None, findings: list[Finding]) -> str:
-    if track is not None and age is not None and is_stale(age, track.life.interval_seconds):
+def _state(track: Track | None, findings: list[Finding], now: float) -> str:
+    if track is not None and _is_stale(track, now):
         return "stale"
     severities = {finding.severity for finding in findings}
     if severities:
