@@ -18,7 +18,7 @@ from falco_enrichment_exporter.core.rotation import Change, FileFacts, compare
 from falco_enrichment_exporter.exposition.telemetry import Tally
 from falco_enrichment_exporter.sources.follower import FollowedPath, OpenFile
 from falco_enrichment_exporter.sources.looking import Patterns, Sight, look
-from falco_enrichment_exporter.sources.marks import NO_ANCHOR, FileMark, Identity, identity_of
+from falco_enrichment_exporter.sources.marks import NO_ANCHOR, FileMark, Identity, Place, identity_of
 from falco_enrichment_exporter.sources.notices import News, Notices
 from falco_enrichment_exporter.sources.opening import Opener
 from falco_enrichment_exporter.sources.paths import FollowedPaths, PathsState, kin_of
@@ -193,7 +193,8 @@ class FileSource:
             file.left_at = asyncio.get_running_loop().time()
         if not file.is_doubtful:
             file.sound_bytes = file.facts.size_bytes
-        if compare(file.facts, file.read_to_bytes, facts) is Change.TRUNCATED:
+        copied = max((copy.passed_bytes for copy in followed.waiting_for(file)), default=0)
+        if compare(file.facts, max(file.read_to_bytes, copied), facts) is Change.TRUNCATED:
             await self._begin_anew(followed, file)
         file.is_doubtful = file.is_doubtful or facts.changed_ns != file.facts.changed_ns
         file.facts = facts
@@ -208,7 +209,12 @@ class FileSource:
 
     async def _begin_anew(self, followed: FollowedPath, file: OpenFile) -> None:
         """Read a file that was truncated or rewritten from its start, and what was not read of it from a copy."""
-        followed.places.append(file.place)
+        offset_bytes = file.offset_bytes
+        if file.is_waiting:
+            file.copy_of = None
+            file.start_at(0)  # it is another file that delivers these lines
+        else:
+            followed.places.append(file.place)
         copies = await self._rotated.open_copies(followed)
         own = [copy for copy in followed.files if copy.copy_of is file]
         await self._look_at(dict.fromkeys(own, followed))
@@ -219,8 +225,8 @@ class FileSource:
             copy.copy_of = None  # what the original has from now on is not what the copy has
         for copy in copies:
             self._note_growth(followed, copy)
-        unread = max(file.sound_bytes - file.offset_bytes, 0)
-        if not any(copy.offset_bytes == file.offset_bytes for copy in copies) and not await followed.has_rest_of(file):
+        unread = max(file.sound_bytes - offset_bytes, 0)
+        if not any(copy.offset_bytes == offset_bytes for copy in copies) and not await followed.has_rest_of(file):
             self._tally.lost["truncated"] += unread
         self._tally.rotations["truncate"] += 1
         file.start_at(0)
@@ -295,6 +301,24 @@ class FileSource:
                 return
         if not file.read_to_bytes:
             followed.hand_on_fragments(file)
-        self._tally.read_bytes += await file.read(self._buffer, TURN_BYTES)
+        copies, before = followed.waiting_for(file), file.place
+        # No further than a copy goes that leaves its lines to this file: then the copy can tell whether they were read.
+        most_bytes = min([TURN_BYTES, *(copy.passed_bytes - file.read_to_bytes for copy in copies)])
+        self._tally.read_bytes += await file.read(self._buffer, most_bytes)
         self._fleet.reject("oversize", self._buffer.oversize_lines)
         self._buffer.oversize_lines = 0
+        if copies and file.place != before:
+            await self._check_copies(followed, file, copies, before)
+
+    async def _check_copies(
+        self, followed: FollowedPath, file: OpenFile, copies: list[OpenFile], before: Place
+    ) -> None:
+        """Let a copy deliver what it has if the original was emptied before it could be read there."""
+        is_emptied = False
+        for copy in copies:
+            if not await copy.has_place(file.place):
+                is_emptied = True
+                copy.copy_of = None
+                copy.start_at(*before)
+                self._note_growth(followed, copy)
+        self._tally.rotations["truncate"] += is_emptied

@@ -88,6 +88,13 @@ class OpenFile:
         original = self.copy_of
         return original is not None and original.offset_bytes < self.offset_bytes == self.passed_bytes
 
+    def deliverer(self, offset_bytes: int) -> "OpenFile":
+        """Return the file that delivers the lines of this one up to an offset: itself, or what it is a copy of."""
+        original = self.copy_of
+        if original is not None and self.is_waiting and offset_bytes <= self.passed_bytes:
+            return original.deliverer(offset_bytes)
+        return self
+
     @property
     def size_bytes(self) -> int:
         """How long the file is at this moment, which may be longer than at the last look."""
@@ -130,7 +137,7 @@ class OpenFile:
         buffer.reset(is_skipping=self.is_skipping)
         until, start, is_at_end = self.read_to_bytes + most_bytes, self.read_to_bytes, False
         while position < until:
-            count = await self.content.read_at(buffer.writable(), position)
+            count = await self.content.read_at(buffer.writable()[: until - position], position)
             if not count:
                 is_at_end = True
                 break
@@ -233,6 +240,10 @@ class FollowedPath:
             if has_all and await other.has_place(file.place):
                 return True
         return False
+
+    def waiting_for(self, file: OpenFile) -> list[OpenFile]:
+        """Return the copies whose lines a file is to deliver, and has not yet."""
+        return [copy for copy in self.left if copy.copy_of is file and copy.is_waiting]
 
     def leave_current(self, now: float) -> None:
         """Note that the current file is no longer under the path; it is read on for a while."""

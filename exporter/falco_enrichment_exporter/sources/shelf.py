@@ -66,7 +66,8 @@ class Shelf:
         for other in kin.files:
             if other is not file and other.copy_of is not file:  # or neither would deliver what both have
                 with contextlib.suppress(OSError):  # what is wrong with that one shows when it is read
-                    originals |= dict.fromkeys(await _shared(file, own_end, other), other)
+                    found = {place: other.deliverer(place[0]) for place in await _shared(file, own_end, other)}
+                    originals |= {place: original for place, original in found.items() if original is not file}
         place = max([*known, *originals], default=(0, NO_ANCHOR))
         file.copy_of, file.passed_bytes = originals.get(place), place[0]
         if place[0] > file.offset_bytes:
