@@ -63,14 +63,18 @@ def beside(log: Path, generation: int) -> Path:
     return log.with_name(f"{log.name}.{generation}")
 
 
-def create(log: Path) -> None:
+def create(generation: int) -> Step:
     """Begin a copy."""
-    beside(log, 1).touch()
+    return lambda log: beside(log, generation).touch()
 
 
-def fill(log: Path) -> None:
+def fill(generation: int) -> Step:
     """Make the copy whole."""
-    beside(log, 1).write_bytes(log.read_bytes())
+
+    def step(log: Path) -> None:
+        beside(log, generation).write_bytes(log.read_bytes())
+
+    return step
 
 
 def truncate(log: Path) -> None:
@@ -78,10 +82,15 @@ def truncate(log: Path) -> None:
     os.truncate(log, 0)
 
 
-def rename(log: Path) -> None:
-    """Rotate all of them by name."""
+def move_on(log: Path) -> None:
+    """Give the rotated file its next name, if there is one."""
     if beside(log, 1).exists():
         beside(log, 1).rename(beside(log, 2))
+
+
+def rename(log: Path) -> None:
+    """Rotate all of them by name."""
+    move_on(log)
     log.rename(beside(log, 1))
 
 
@@ -90,9 +99,15 @@ def recreate(log: Path) -> None:
     log.touch()
 
 
+COPY: Final = [create(1), fill(1)]
 SCRIPTS: Final[dict[str, tuple[int, list[Step]]]] = {
-    "copytruncate": (8, [write("a", 5), create, fill, truncate, write("b", 3)]),
-    "copytruncate, then more than before": (20, [write("a", 5), create, fill, truncate, write("b", 15)]),
+    "copytruncate": (8, [write("a", 5), *COPY, truncate, write("b", 3)]),
+    "copytruncate, then more than before": (20, [write("a", 5), *COPY, truncate, write("b", 15)]),
+    "copied twice, then truncated": (8, [write("a", 5), create(2), fill(2), *COPY, truncate, write("b", 3)]),
+    "copytruncate twice": (
+        15,
+        [write("a", 5), *COPY, truncate, write("b", 7), move_on, *COPY, truncate, write("c", 3)],
+    ),
     "renamed twice": (12, [write("a", 5), rename, recreate, write("b", 4), rename, recreate, write("c", 3)]),
 }
 

@@ -219,8 +219,8 @@ class FileSource:
         own = [copy for copy in followed.files if copy.copy_of is file]
         await self._look_at(dict.fromkeys(own, followed))
         for copy in own:
-            if copy.offset_bytes == copy.passed_bytes and await copy.has_place(file.place):
-                copy.start_at(*file.place)  # it is its turn now to deliver what was not read of the original
+            if copy.is_waiting:  # it is its turn now to deliver what was not read of the original
+                await self._take_over(followed, copy, file.place)
                 copies.append(copy)
             copy.copy_of = None  # what the original has from now on is not what the copy has
         for copy in copies:
@@ -318,7 +318,15 @@ class FileSource:
         for copy in copies:
             if not await copy.has_place(file.place):
                 is_emptied = True
-                copy.copy_of = None
-                copy.start_at(*before)
+                await self._take_over(followed, copy, before)
                 self._note_growth(followed, copy)
         self._tally.rotations["truncate"] += is_emptied
+
+    async def _take_over(self, followed: FollowedPath, copy: OpenFile, place: Place) -> None:
+        """Let a copy deliver what stands behind the place its original was read to; all if it is of another time."""
+        copy.copy_of = None
+        if await copy.has_place(place):
+            copy.start_at(*place)
+        else:
+            copy.start_at(0)
+            await self.shelf.pass_known(copy, kin_of(self.paths.kin(followed)))

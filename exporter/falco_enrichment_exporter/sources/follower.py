@@ -85,15 +85,18 @@ class OpenFile:
     @property
     def is_waiting(self) -> bool:
         """Say whether it is a copy whose lines the original delivers, but has not delivered all of them yet."""
-        original = self.copy_of
-        return original is not None and original.offset_bytes < self.offset_bytes == self.passed_bytes
+        return self.deliverer(self.offset_bytes).offset_bytes < self.offset_bytes
 
     def deliverer(self, offset_bytes: int) -> "OpenFile":
         """Return the file that delivers the lines of this one up to an offset: itself, or what it is a copy of."""
         original = self.copy_of
-        if original is not None and self.is_waiting and offset_bytes <= self.passed_bytes:
-            return original.deliverer(offset_bytes)
-        return self
+        if original is None or not offset_bytes <= self.offset_bytes == self.passed_bytes:
+            return self
+        return original if original.offset_bytes < offset_bytes else original.deliverer(offset_bytes)
+
+    def is_copy_of(self, file: "OpenFile") -> bool:
+        """Say whether another file delivers lines of this one, or delivers them for one that does."""
+        return self.copy_of is not None and (self.copy_of is file or self.copy_of.is_copy_of(file))
 
     @property
     def size_bytes(self) -> int:
@@ -223,7 +226,7 @@ class FollowedPath:
             device=file.facts.device,
             inode=file.facts.inode,
             changed_ns=file.facts.changed_ns,
-            place=file.copy_of.place if file.copy_of is not None and file.is_waiting else file.place,
+            place=file.deliverer(file.offset_bytes).place if file.is_waiting else file.place,
             is_skipping=file.is_skipping,
             is_current=file is self.current,
             fragments=file.intake.unwrapper.fragments,

@@ -73,21 +73,26 @@ class RotatedFiles:
         Not before: files that were written one after the other may have the same time, which goes in steps of some ms.
         """
         new = [
-            (facts.changed_ns, name)
+            (facts.changed_ns, name, identity_of(facts))
             for name, facts in found
             if facts.changed_ns >= followed.seen_ns and followed.is_rotated(name)
         ]
         if not new:
             return []
         files = []
-        for _, name in sorted(new):
+        for _, name, identity in sorted(new):
             try:
                 await self._paths.make_room()
             except OSError:
                 self.has_more = True
                 break
             kin = kin_of(self._paths.kin(followed))  # those opened just now among them: two may be copies of one
-            file = await self._shelf.open_rotated(name, followed.seen_ns, kin)
+            try:
+                file = await self._shelf.open_rotated(name, followed.seen_ns, kin)
+            except FileNotFoundError:
+                self.has_more = True  # it was renamed since it was listed
+                continue
+            self.has_more |= file is not None and file.identity != identity  # and another one has its name
             if file is not None and file.identity in self._paths.known_identities():
                 await self._shelf.close(file)  # it was renamed since it was listed
             elif file is not None:

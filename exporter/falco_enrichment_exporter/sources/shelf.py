@@ -64,13 +64,12 @@ class Shelf:
         own_end = await file.end_place()
         originals: dict[Place, OpenFile] = {}
         for other in kin.files:
-            if other is not file and other.copy_of is not file:  # or neither would deliver what both have
+            if other is not file and not other.is_copy_of(file):  # or neither would deliver what both have
                 with contextlib.suppress(OSError):  # what is wrong with that one shows when it is read
-                    found = {place: other.deliverer(place[0]) for place in await _shared(file, own_end, other)}
-                    originals |= {place: original for place, original in found.items() if original is not file}
+                    originals |= {place: other.deliverer(place[0]) for place in await _shared(file, own_end, other)}
         place = max([*known, *originals], default=(0, NO_ANCHOR))
-        file.copy_of, file.passed_bytes = originals.get(place), place[0]
-        if place[0] > file.offset_bytes:
+        if place[0] > file.offset_bytes:  # or it delivered these lines itself, and the other one is the copy
+            file.copy_of, file.passed_bytes = originals.get(place), place[0]
             file.start_at(*place)
         file.may_be_copy = place[0] > 0 and place == own_end
 
@@ -105,7 +104,10 @@ class Shelf:
         return None
 
     async def open_rotated(self, name: str, since_ns: int, kin: Kin) -> OpenFile | None:
-        """Open what came and went under a path since the last look; None if it cannot be read or is not so new."""
+        """Open what came and went under a path since the last look; None if it cannot be read or is not so new.
+
+        Raises FileNotFoundError if it is not under this name any more.
+        """
         file = await self._open_or_none(name, kin)
         if file is None:
             return None
@@ -120,6 +122,8 @@ class Shelf:
             return None
         try:
             return await self.open(name, kin)
+        except FileNotFoundError:
+            raise
         except OSError as error:
             _log.warning("rotated file cannot be read", extra={"path": name, "error": error.strerror or str(error)})
             return None
