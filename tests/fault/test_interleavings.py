@@ -9,6 +9,7 @@ import os
 import random
 import tempfile
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,12 +17,14 @@ import pytest
 
 from falco_enrichment_exporter.exposition.telemetry import Tally
 from falco_enrichment_exporter.sources.files import FileSource
+from falco_enrichment_exporter.sources.paths import PathsState
 from snapshots import make_fleet
 
-RUNS: Final = 150
+RUNS: Final = 100
 LOOKS: Final = 60  # calls of the reader after the last step
 GAPS: Final = (0, 0, 1, 1, 2, 3, 5, 8, 13)
 Step = Callable[[Path], None]
+Todo = list[tuple[int, Step]]
 
 
 class SteppedLoop(asyncio.SelectorEventLoop):
@@ -112,48 +115,94 @@ SCRIPTS: Final[dict[str, tuple[int, list[Step]]]] = {
 }
 
 
-async def follow(loop: SteppedLoop, log: Path, todo: list[tuple[int, Step]]) -> tuple[int, int]:
-    """Follow a log while all that is to do happens; return how many lines were counted, and bytes told as lost."""
+@dataclass
+class Kept:
+    """What is known of the lives of the reader until now."""
+
+    lines: int = 0
+    lost_bytes: int = 0
+    state: PathsState | None = None
+
+
+async def follow(loop: SteppedLoop, log: Path, todo: Todo, kept: Kept, *, end: int, save: int) -> Kept:
+    """Follow a log until its call ``end`` while all that is to do happens; return what was kept at call ``save``."""
     fleet, tally = make_fleet(), Tally()
     source = FileSource([str(log)], fleet=fleet, tally=tally, limit_bytes=1 << 20, poll_seconds=0.0001)
-    following = asyncio.create_task(source.run())
-    await source.caught_up.wait()
-    begun, is_over = loop.calls, asyncio.Event()
-    end = begun + todo[-1][0] + LOOKS
+    begun, is_over, saved = loop.calls, asyncio.Event(), kept
 
-    def before_call(number: int) -> None:
-        while todo and number - begun >= todo[0][0]:
+    def now() -> Kept:
+        return Kept(kept.lines + fleet.lines["other"], kept.lost_bytes + sum(tally.lost.values()), source.paths.dump())
+
+    def before_call(_: int) -> None:
+        nonlocal saved
+        while todo and loop.calls - begun >= todo[0][0]:
             todo.pop(0)[1](log)
-        if number >= end:
+        if loop.calls - begun == save:
+            saved = now()
+        if loop.calls - begun >= end:
             is_over.set()
 
-    loop.before_call = before_call
+    if kept.state is not None:
+        loop.before_call = before_call
+        await source.resume(kept.state)
+    following = asyncio.create_task(source.run())
+    await source.caught_up.wait()
+    saved = now()
+    if kept.state is None:  # the steps are to come when it follows already
+        begun, loop.before_call = loop.calls, before_call
     await is_over.wait()
+    loop.before_call = lambda _: None
+    if save >= end:
+        saved = now()
     following.cancel()
     with pytest.raises(asyncio.CancelledError):
         await following
     await source.close()
-    return fleet.lines["other"], sum(tally.lost.values())
+    return saved
+
+
+def draw_moments(draw: random.Random, script: list[Step]) -> Todo:
+    """Let each step follow the one before it after some calls of the reader, often at once."""
+    moments = [1]
+    for _ in script[1:]:
+        moments.append(moments[-1] + draw.choice(GAPS))
+    return list(zip(moments, script, strict=True))
+
+
+async def live_once(loop: SteppedLoop, log: Path, todo: Todo, _: random.Random) -> Kept:
+    """Follow a log in one life."""
+    end = todo[-1][0] + LOOKS
+    return await follow(loop, log, todo, Kept(), end=end, save=end)
+
+
+async def live_twice(loop: SteppedLoop, log: Path, todo: Todo, draw: random.Random) -> Kept:
+    """Follow a log, be killed some time after a checkpoint, and go on from there, perhaps a while later."""
+    killed = draw.randint(1, todo[-1][0] + 20)
+    kept = await follow(loop, log, todo, Kept(), end=killed, save=draw.randint(max(killed - 20, 0), killed - 1))
+    begun = killed + draw.choice(GAPS)
+    later = [(moment - begun, step) for moment, step in todo]
+    end = max([0, *(moment for moment, _ in later)]) + LOOKS
+    return await follow(loop, log, later, kept, end=end, save=end)
 
 
 @pytest.mark.e2e
+@pytest.mark.parametrize("live", [live_once, live_twice])
 @pytest.mark.parametrize("name", SCRIPTS)
-def test_every_line_is_counted_once_whenever_the_writer_comes_in_between(name: str) -> None:
-    """No moment between two calls of the reader is a bad one for any step of the writer."""
+def test_every_line_is_counted_once_whenever_the_writer_comes_in_between(name: str, live: Callable[..., Any]) -> None:
+    """No moment between two calls of the reader is a bad one for any step of the writer, nor for a kill."""
     total, script = SCRIPTS[name]
     draw = random.Random(name)  # noqa: S311  a test must draw the same again
     wrong = []
     for _ in range(RUNS):
-        moments = [1]
-        for _ in script[1:]:
-            moments.append(moments[-1] + draw.choice(GAPS))
+        todo = draw_moments(draw, script)
+        moments = [moment for moment, _ in todo]
         with tempfile.TemporaryDirectory() as folder:
             log = Path(folder) / "falco.log"
             log.touch()
             loop = SteppedLoop()
             with asyncio.Runner(loop_factory=lambda loop=loop: loop) as runner:  # type: ignore[misc]
-                found = runner.run(follow(loop, log, list(zip(moments, script, strict=True))))
-        if found != (total, 0):
-            wrong.append((moments, found))
+                found = runner.run(live(loop, log, todo, draw))
+        if (found.lines, found.lost_bytes) != (total, 0):
+            wrong.append((moments, found.lines, found.lost_bytes))
 
     assert not wrong

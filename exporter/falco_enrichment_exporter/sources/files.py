@@ -18,7 +18,7 @@ from falco_enrichment_exporter.core.rotation import Change, FileFacts, compare
 from falco_enrichment_exporter.exposition.telemetry import Tally
 from falco_enrichment_exporter.sources.follower import FollowedPath, OpenFile
 from falco_enrichment_exporter.sources.looking import Patterns, Sight, look
-from falco_enrichment_exporter.sources.marks import NO_ANCHOR, FileMark, Identity, Place, identity_of
+from falco_enrichment_exporter.sources.marks import NO_ANCHOR, FileMark, Identity, identity_of
 from falco_enrichment_exporter.sources.notices import News, Notices
 from falco_enrichment_exporter.sources.opening import Opener
 from falco_enrichment_exporter.sources.paths import FollowedPaths, PathsState, kin_of
@@ -220,7 +220,7 @@ class FileSource:
         await self._look_at(dict.fromkeys(own, followed))
         for copy in own:
             if copy.is_waiting:  # it is its turn now to deliver what was not read of the original
-                await self._take_over(followed, copy, file.place)
+                await self._take_over(followed, copy)
                 copies.append(copy)
             copy.copy_of = None  # what the original has from now on is not what the copy has
         for copy in copies:
@@ -230,6 +230,7 @@ class FileSource:
             self._tally.lost["truncated"] += unread
         self._tally.rotations["truncate"] += 1
         file.start_at(0)
+        file.is_doubtful = False
 
     async def _fill(self, sight: Sight) -> None:
         """Give every path its file, held already or new; a link to one that is followed elsewhere is no other file."""
@@ -308,25 +309,25 @@ class FileSource:
         self._fleet.reject("oversize", self._buffer.oversize_lines)
         self._buffer.oversize_lines = 0
         if copies and file.place != before:
-            await self._check_copies(followed, file, copies, before)
+            await self._check_copies(followed, file, copies)
 
-    async def _check_copies(
-        self, followed: FollowedPath, file: OpenFile, copies: list[OpenFile], before: Place
-    ) -> None:
+    async def _check_copies(self, followed: FollowedPath, file: OpenFile, copies: list[OpenFile]) -> None:
         """Let a copy deliver what it has if the original was emptied before it could be read there."""
         is_emptied = False
         for copy in copies:
-            if not await copy.has_place(file.place):
+            if await copy.has_place(file.place):
+                copy.delivered = file.place
+            else:
                 is_emptied = True
-                await self._take_over(followed, copy, before)
+                await self._take_over(followed, copy)
                 self._note_growth(followed, copy)
         self._tally.rotations["truncate"] += is_emptied
 
-    async def _take_over(self, followed: FollowedPath, copy: OpenFile, place: Place) -> None:
-        """Let a copy deliver what stands behind the place its original was read to; all if it is of another time."""
+    async def _take_over(self, followed: FollowedPath, copy: OpenFile) -> None:
+        """Let a copy deliver what its original did not."""
         copy.copy_of = None
-        if await copy.has_place(place):
-            copy.start_at(*place)
+        if copy.delivered is not None:
+            copy.start_at(*copy.delivered)
         else:
             copy.start_at(0)
             await self.shelf.pass_known(copy, kin_of(self.paths.kin(followed)))

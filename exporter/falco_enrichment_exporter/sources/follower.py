@@ -51,6 +51,7 @@ class OpenFile:
     anchor: Anchor = NO_ANCHOR
     copy_of: "OpenFile | None" = None  # a file that was held open, which has the lines up to
     passed_bytes: int = 0
+    delivered: Place | None = None  # how far that one was seen to deliver them; None: not seen
     may_be_copy: bool = True  # in the making; of a file that is known
     sound_bytes: int = 0  # how long it was before it became doubtful
     is_doubtful: bool = False  # it was written to: perhaps not at its end
@@ -84,15 +85,15 @@ class OpenFile:
 
     @property
     def is_waiting(self) -> bool:
-        """Say whether it is a copy whose lines the original delivers, but has not delivered all of them yet."""
-        return self.deliverer(self.offset_bytes).offset_bytes < self.offset_bytes
+        """Say whether it is a copy whose lines the original delivers, and has not been seen to deliver all of them."""
+        delivered_bytes = self.delivered[0] if self.delivered is not None else 0
+        return self.copy_of is not None and delivered_bytes < self.offset_bytes == self.passed_bytes
 
     def deliverer(self, offset_bytes: int) -> "OpenFile":
         """Return the file that delivers the lines of this one up to an offset: itself, or what it is a copy of."""
-        original = self.copy_of
-        if original is None or not offset_bytes <= self.offset_bytes == self.passed_bytes:
+        if self.copy_of is None or not self.is_waiting or offset_bytes > self.offset_bytes:
             return self
-        return original if original.offset_bytes < offset_bytes else original.deliverer(offset_bytes)
+        return self.copy_of.deliverer(offset_bytes)
 
     def is_copy_of(self, file: "OpenFile") -> bool:
         """Say whether another file delivers lines of this one, or delivers them for one that does."""
@@ -114,8 +115,8 @@ class OpenFile:
 
     async def is_rewritten(self) -> bool:
         """Say whether other bytes stand before the offset than were read there. Raises OSError."""
-        self.is_doubtful = False
-        return not await self.has_place(self.place)
+        self.is_doubtful = not await self.has_place(self.place)
+        return self.is_doubtful
 
     async def has_place(self, place: Place) -> bool:
         """Say whether this file has what was read before a place; so has a copy of the file. Raises OSError."""
@@ -226,7 +227,7 @@ class FollowedPath:
             device=file.facts.device,
             inode=file.facts.inode,
             changed_ns=file.facts.changed_ns,
-            place=file.deliverer(file.offset_bytes).place if file.is_waiting else file.place,
+            place=(file.delivered or (0, NO_ANCHOR)) if file.is_waiting else file.place,
             is_skipping=file.is_skipping,
             is_current=file is self.current,
             fragments=file.intake.unwrapper.fragments,

@@ -16,6 +16,8 @@ from falco_enrichment_exporter.core.rotation import FileFacts
 from falco_enrichment_exporter.sources.marks import Identity
 from falco_enrichment_exporter.sources.reading import PACKED, facts_of
 
+Listing = list[tuple[str, FileFacts]]  # real paths of files, and what stat(2) says of them
+
 _COMPRESSED: Final = (PACKED, ".xz", ".zst", ".bz2")
 _KINDS: Final = ((stat.S_ISDIR, errno.EISDIR), (stat.S_ISSOCK, errno.ENXIO))
 _SETTLED_NS: Final = 2 * 10**9  # a folder may change again within the tick of its time
@@ -93,9 +95,9 @@ def look(paths: Mapping[str, FileFacts | None], held: Mapping[Identity, int]) ->
     return sight
 
 
-def list_files(folder: str) -> list[tuple[str, FileFacts]]:
+def list_files(folder: str) -> Listing:
     """Return all files in a folder; sizes of packed ones as packed. Raises OSError."""
-    found = []
+    found: Listing = []
     with os.scandir(folder) as entries:
         for entry in entries:
             with contextlib.suppress(FileNotFoundError):
@@ -109,7 +111,7 @@ class Folders:
     def __init__(self) -> None:
         self._seen: dict[str, int] = {}
 
-    def list_changed(self, folders: Iterable[str]) -> list[tuple[str, FileFacts]]:
+    def list_changed(self, folders: Iterable[str]) -> Listing:
         """Return all files of the folders where something was made, renamed or removed."""
         seen, found = {}, []
         for folder in folders:

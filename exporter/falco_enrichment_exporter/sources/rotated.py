@@ -3,15 +3,12 @@
 import asyncio
 import os
 
-from falco_enrichment_exporter.core.rotation import FileFacts
 from falco_enrichment_exporter.sources.follower import FollowedPath, OpenFile
-from falco_enrichment_exporter.sources.looking import Folders, Patterns
+from falco_enrichment_exporter.sources.looking import Folders, Listing, Patterns
 from falco_enrichment_exporter.sources.marks import Identity, identity_of
 from falco_enrichment_exporter.sources.paths import FollowedPaths, kin_of
 from falco_enrichment_exporter.sources.reading import PACKED
 from falco_enrichment_exporter.sources.shelf import Shelf
-
-Listing = list[tuple[str, FileFacts]]
 
 
 class RotatedFiles:

@@ -13,12 +13,12 @@ from dataclasses import dataclass
 
 from falco_enrichment_exporter.core.fleet import Fleet
 from falco_enrichment_exporter.core.intake import Intake
-from falco_enrichment_exporter.core.rotation import FileFacts
 from falco_enrichment_exporter.sources.follower import FollowedPath, OpenFile
-from falco_enrichment_exporter.sources.looking import list_files
+from falco_enrichment_exporter.sources.looking import Listing, list_files
 from falco_enrichment_exporter.sources.marks import NO_ANCHOR, FileMark, Identity, Place, identity_of
 from falco_enrichment_exporter.sources.reading import PackedBytes, open_bytes
 
+MOST_LISTINGS = 10  # at a start while files are renamed
 NOT_READ = (".xz", ".zst", ".bz2", ".tmp", ".new", "~")
 
 _log = logging.getLogger(__name__)
@@ -69,7 +69,12 @@ class Shelf:
                     originals |= {place: other.deliverer(place[0]) for place in await _shared(file, own_end, other)}
         place = max([*known, *originals], default=(0, NO_ANCHOR))
         if place[0] > file.offset_bytes:  # or it delivered these lines itself, and the other one is the copy
-            file.copy_of, file.passed_bytes = originals.get(place), place[0]
+            original = originals.get(place)
+            if original is None or original.offset_bytes >= place[0]:
+                file.delivered = place
+            else:
+                file.delivered = original.place if await file.has_place(original.place) else None
+            file.copy_of, file.passed_bytes = original, place[0]
             file.start_at(*place)
         file.may_be_copy = place[0] > 0 and place == own_end
 
@@ -83,24 +88,28 @@ class Shelf:
 
         Raises OSError if it cannot be said.
         """
-        found = await asyncio.to_thread(_list_all, followed.folders)
-        found = [(name, facts) for name, facts in found if identity_of(facts) not in held]
-        own = [name for name, facts in found if identity_of(facts) == (mark.device, mark.inode)]
-        copies = [
-            name
-            for name, facts in found
-            if name not in own and facts.changed_ns >= mark.changed_ns
-            if name in followed.names or followed.is_rotated(name)
-        ]
-        for name in [*own, *(copies if mark.place[1] != NO_ANCHOR else ())]:
-            file = await (self.open(name) if name in own else self._open_or_none(name))
-            if file is not None and await file.has_place(mark.place):
+        for _ in range(MOST_LISTINGS):
+            found = await asyncio.to_thread(_list_all, followed.folders)
+            listed = [(name, facts) for name, facts in found if identity_of(facts) not in held]
+            with contextlib.suppress(FileNotFoundError):
+                return await self._open_first(_candidates(followed, mark, listed), mark)
+        return None
+
+    async def _open_first(self, listed: Iterable[tuple[str, Identity]], mark: FileMark) -> OpenFile | None:
+        """Open the first file that has the place of a mark. Raises FileNotFoundError if it was renamed since."""
+        for name, identity in listed:
+            is_own = identity == (mark.device, mark.inode)
+            file = await (self.open(name) if is_own else self._open_or_none(name))
+            if file is None:
+                continue
+            if file.identity == identity and await file.has_place(mark.place):
                 file.start_at(*mark.place, is_skipping=mark.is_skipping)
                 file.intake.unwrapper.fragments = mark.fragments
                 file.may_be_copy = True  # perhaps it was in the making when we ended
                 return file
-            if file is not None:
-                await self.close(file)
+            await self.close(file)
+            if file.identity != identity:
+                raise FileNotFoundError
         return None
 
     async def open_rotated(self, name: str, since_ns: int, kin: Kin) -> OpenFile | None:
@@ -148,8 +157,21 @@ async def _has(file: OpenFile, place: Place) -> bool:
     return place[0] > 0 and place[1] != NO_ANCHOR and await file.has_place(place)
 
 
-def _list_all(folders: Iterable[str]) -> list[tuple[str, FileFacts]]:
-    found = []
+def _candidates(followed: FollowedPath, mark: FileMark, listed: Listing) -> list[tuple[str, Identity]]:
+    """Return what may be the file of a mark: that of its inode first, then those that may be a copy."""
+    known = (mark.device, mark.inode)
+    own = [(name, identity_of(facts)) for name, facts in listed if identity_of(facts) == known]
+    copies = [
+        (name, identity_of(facts))
+        for name, facts in listed
+        if identity_of(facts) != known and facts.changed_ns >= mark.changed_ns
+        if name in followed.names or followed.is_rotated(name)
+    ]
+    return own + copies if mark.place[1] != NO_ANCHOR else own
+
+
+def _list_all(folders: Iterable[str]) -> Listing:
+    found: Listing = []
     for folder in folders:
         found += list_files(folder)
     return found
