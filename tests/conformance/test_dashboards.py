@@ -22,12 +22,7 @@ VARIABLES: Final = {
     "$__rate_interval": "5m", "$__range": "1h", "$__interval": "1m",
     "$cluster": ".*", "$hostname": ".*", "$source": "syscall", "$domain": ".*", "$instance": ".*",
 }  # fmt: skip
-UNITS: Final = {
-    "short", "percentunit", "s", "bytes", "Bps", "cps", "reqps", "bool_yes_no", "bool_on_off",
-}  # fmt: skip
-"""Of Grafana's own units (@grafana/data, valueFormats), those that are used here."""
-TRANSFORMATIONS: Final = {"merge", "organize"}
-REDUCERS: Final = {"lastNotNull"}
+GRAFANA: Final = json.loads((ROOT / "tests" / "data" / "grafana" / "ids.json").read_text())
 FOREIGN: Final = {
     "up",
     "ALERTS",
@@ -91,10 +86,10 @@ def test_a_panel_explains_itself(name: str, panel: dict[str, Any]) -> None:
     units = {options.get("unit")} if panel["type"] != "table" else set()
     for override in panel["fieldConfig"]["overrides"]:
         units |= {row["value"] for row in override["properties"] if row["id"] == "unit"}
-    assert units <= UNITS
-    assert {row["id"] for row in panel.get("transformations", [])} <= TRANSFORMATIONS
+    assert units <= set(GRAFANA["units"])
+    assert {row["id"] for row in panel.get("transformations", [])} <= set(GRAFANA["transformations"])
     if panel["type"] == "stat":
-        assert set(panel["options"]["reduceOptions"]["calcs"]) <= REDUCERS
+        assert set(panel["options"]["reduceOptions"]["calcs"]) <= set(GRAFANA["reducers"])
     if panel["type"] != "table":
         assert all(target["legendFormat"] not in ("", "__auto") for target in panel["targets"])
 

@@ -24,7 +24,6 @@ EMPTY: Final = {
     ("falco-enrich-exporter", "Age of the checkpoint"),  # the demo keeps no state
     ("falco-enrich-exporter", "Posts to /ingest"),  # no receiver
 }
-MOST_SERIES: Final = 200
 
 
 @pytest.fixture(scope="module")
@@ -54,4 +53,3 @@ def test_a_panel_has_data(prometheus: Prometheus, name: str, panel: dict[str, An
     answers = [prometheus.query(asked(target["expr"])) for target in panel["targets"]]
 
     assert any(answers) is ((name, panel["title"]) not in EMPTY)
-    assert all(len(rows) <= MOST_SERIES for rows in answers)
