@@ -13,7 +13,7 @@ import msgspec
 
 from falco_enrichment_exporter.core.catalog import SYSCALL
 from falco_enrichment_exporter.core.evidence import NOTHING, Evidence, Layouts
-from falco_enrichment_exporter.core.ledger import Ledger, LedgerState
+from falco_enrichment_exporter.core.ledger import HostCounts, Ledger, LedgerState
 from falco_enrichment_exporter.core.records import Alert, Head, alert_of
 
 OVERFLOW: Final = "(other)"
@@ -74,6 +74,10 @@ class AlertCounts:
     def add_heads(self, heads: list[Head]) -> None:
         """Count many, which are known to be alerts."""
         self._note(list(map(_KIND, heads)), list(map(_SOURCE, heads)), list(map(_FIELDS, heads)))
+
+    def known_of(self, hostname: str) -> HostCounts | None:
+        """Return what the fields of a host's alerts showed as of the last time that somebody has read it."""
+        return self._ledger.hosts.get(hostname)
 
     def tick(self, hostname: str, at_ns: int, interval_seconds: float) -> None:
         """Take notice of a snapshot: what a host's last alerts are is told by its time."""

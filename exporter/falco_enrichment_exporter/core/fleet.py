@@ -188,7 +188,7 @@ class Fleet:
         """Add the newest values of the signals to the history of a track, those of the host's alerts among them."""
         if source == SYSCALL:
             limit = self.thread_table_limit(track)
-            counts = self.alerts.ledger.hosts.get(hostname) if hostname is not None else None
+            counts = self.alerts.known_of(hostname) if hostname is not None else None
             ratios = missing_ratios(counts) if counts is not None else {}
             values = [*(signal_value(track, s.name, 1, limit) for s in SIGNALS), max(ratios.values(), default=None)]
             track.history = history.extended(track.history, values, is_correction=track.life.is_after_twin)
