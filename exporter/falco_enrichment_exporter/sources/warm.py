@@ -9,6 +9,7 @@ from falco_enrichment_exporter.sources.follower import OpenFile
 from falco_enrichment_exporter.sources.marks import anchor_of
 
 BLOCK_BYTES = 1 << 20
+MOST_HELD = 32  # files of which what was found is held, before it is served
 TURN_SECONDS = 0.2  # of searching before it is ready; the rest of a long file is searched afterwards
 
 
@@ -73,28 +74,32 @@ class WarmSearch:
         search = WarmStart(file, size_bytes, self._limit_bytes)
         self._searches.append(search)
         await self._step(search)  # which tells where following begins
+        if len(self._over) >= MOST_HELD:
+            self._serve_all()
 
     async def run(self) -> bool:
         """Serve what was found, and search on for a while; tell whether there is more to search."""
         now = asyncio.get_running_loop().time
         until = now() + TURN_SECONDS
-        searches = [*self._searches, *self._over]
         while self._searches:
             for search in list(self._searches):
                 await self._step(search)
                 await asyncio.sleep(0)
             if now() >= until:
                 break
+        self._serve_all()
+        if not self._searches:
+            self._served.clear()
+        return bool(self._searches)
+
+    def _serve_all(self) -> None:
         found: dict[HostSource, list[Snapshot]] = {}
-        for search in searches:
+        for search in (*self._searches, *self._over):
             for snapshot in search.snapshots():
                 found.setdefault(self._fleet.key_of(snapshot), []).append(snapshot)
         for key, snapshots in found.items():
             self._serve(key, snapshots)
         self._over.clear()
-        if not self._searches:
-            self._served.clear()
-        return bool(self._searches)
 
     def _serve(self, key: HostSource, found: list[Snapshot]) -> None:
         """Show what the newest snapshots of a host tell, those of earlier turns and those just found."""
