@@ -33,6 +33,7 @@ from falco_enrichment_exporter.sources.pipes import Pipes, PipeSource
 from falco_enrichment_exporter.sources.receiver import Receiver
 from falco_enrichment_exporter.values import parse_address
 from falco_enrichment_exporter.web import app as web
+from falco_enrichment_exporter.web.access import Access
 from falco_enrichment_exporter.web.protocol import BoundedProtocol
 from falco_enrichment_exporter.web.status import Overview
 
@@ -129,14 +130,7 @@ async def serve(settings: ServeSettings, feed: Feed | None = None) -> None:
     )
     tally = Tally()
     sources = Sources(settings, fleet, tally)
-    surface = web.Surface(
-        page=_page(settings, fleet, tally, sources),
-        overview=Overview(fleet, sources, settings.thresholds.model_dump(), waiting_for=sources.waiting_for),
-        waiting_for=sources.waiting_for,
-        telemetry_path=settings.web.telemetry_path,
-        runbook_base_url=settings.web.runbook_base_url.rstrip("/"),
-        receiver=_receiver(settings, fleet, tally),
-    )
+    surface = _surface(settings, fleet, tally, sources)
     sockets = bind(settings.web.listen_address)
     checkpoint = sources.checkpoint = _checkpoint(settings, fleet, tally, sources)
     if checkpoint is not None:
@@ -146,8 +140,9 @@ async def serve(settings: ServeSettings, feed: Feed | None = None) -> None:
             fleet.restore(stored.fleet)
             tally.restore(stored.tally)
             await sources.files.resume(stored.paths)
+    scheme = "https" if surface.access is not None and surface.access.context is not None else "http"
     for listener in sockets:
-        _log.info("listening", extra={"address": _written(listener), "version": __version__})
+        _log.info("listening", extra={"address": _written(listener), "scheme": scheme, "version": __version__})
     beside: list[Feed] = [sources.files.run, sources.pipes.run]
     beside += [sources.stdin.run] if sources.stdin is not None else []
     beside += [partial(checkpoint.run, sources.files.caught_up)] if checkpoint is not None else []
@@ -158,8 +153,20 @@ async def serve(settings: ServeSettings, feed: Feed | None = None) -> None:
     await sources.files.close()
 
 
+def _surface(settings: ServeSettings, fleet: Fleet, tally: Tally, sources: Sources) -> web.Surface:
+    return web.Surface(
+        page=_page(settings, fleet, tally, sources),
+        overview=Overview(fleet, sources, settings.thresholds.model_dump(), waiting_for=sources.waiting_for),
+        waiting_for=sources.waiting_for,
+        telemetry_path=settings.web.telemetry_path,
+        runbook_base_url=settings.web.runbook_base_url.rstrip("/"),
+        receiver=_receiver(settings, fleet, tally),
+        access=Access(settings.web.config_file) if settings.web.config_file is not None else None,
+    )
+
+
 def _web_config(surface: web.Surface) -> uvicorn.Config:
-    return uvicorn.Config(
+    config = uvicorn.Config(
         web.create(surface),
         log_config=None,
         access_log=False,
@@ -172,6 +179,9 @@ def _web_config(surface: web.Surface) -> uvicorn.Config:
         http=BoundedProtocol,
         h11_max_incomplete_event_size=16 * 1024,
     )
+    config.load()
+    config.ssl = surface.access.context if surface.access is not None else None
+    return config
 
 
 def _receiver(settings: ServeSettings, fleet: Fleet, tally: Tally) -> Receiver | None:

@@ -115,6 +115,9 @@ class WebSettings(_Group):
     telemetry_path: Annotated[str, AfterValidator(_telemetry_path)] = Field(
         default="/metrics", description="path of the metrics"
     )
+    config_file: Path | None = Field(
+        default=None, description="TLS and passwords: a web configuration file of Prometheus' exporter-toolkit"
+    )
     runbook_base_url: Annotated[str, Field(pattern=r"^(https?://\S*)?$")] = Field(
         default="", description="where docs/runbooks is served; the status page links to it"
     )

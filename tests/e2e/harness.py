@@ -307,18 +307,27 @@ def free_port() -> int:
 class Prometheus:
     """Debian's Prometheus, scraping one exporter every second; a context manager that kills it.
 
-    With ``rules`` it evaluates them every second, and tells the Alertmanager at a port.
+    With ``rules`` it evaluates them every second, and tells the Alertmanager at a port; ``job`` is added to the job.
     """
 
     def __init__(
-        self, target_port: int, folder: Path, *, rules: Path | None = None, alertmanager_port: int | None = None
+        self,
+        target_port: int,
+        folder: Path,
+        *,
+        rules: Path | None = None,
+        alertmanager_port: int | None = None,
+        job: Mapping[str, Any] | None = None,
     ) -> None:
         self.port = free_port()
         self._log = folder / "prometheus.log"
         config = folder / "prometheus.yml"
-        job = {"job_name": "falco-enrichment", "static_configs": [{"targets": [f"127.0.0.1:{target_port}"]}]}
+        target = {"job_name": "falco-enrichment", "static_configs": [{"targets": [f"127.0.0.1:{target_port}"]}]}
         timing = {"scrape_interval": "1s", "scrape_timeout": "1s"}
-        settings: dict[str, Any] = {"global": timing | {"evaluation_interval": "1s"}, "scrape_configs": [job]}
+        settings: dict[str, Any] = {
+            "global": timing | {"evaluation_interval": "1s"},
+            "scrape_configs": [target | dict(job or {})],
+        }
         if rules is not None:
             told = [{"static_configs": [{"targets": [f"127.0.0.1:{alertmanager_port}"]}]}]
             settings |= {"rule_files": [str(rules)], "alerting": {"alertmanagers": told}}

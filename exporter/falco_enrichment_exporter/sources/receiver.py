@@ -63,6 +63,11 @@ class Receiver:
         if token_file is not None:
             _read_token(token_file)
 
+    @property
+    def has_token(self) -> bool:
+        """Say whether posts must carry a token."""
+        return self._token_file is not None
+
     async def take(self, post: Post) -> Answer:
         """Take in a body, or say why not. Never raises for what a sender can do."""
         answer = await self._take(post)

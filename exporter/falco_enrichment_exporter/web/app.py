@@ -23,6 +23,7 @@ from falco_enrichment_exporter.core.history import POINTS
 from falco_enrichment_exporter.exposition.page import Page
 from falco_enrichment_exporter.sources.receiver import Post, Receiver
 from falco_enrichment_exporter.web import formats
+from falco_enrichment_exporter.web.access import Access, Guard
 from falco_enrichment_exporter.web.status import Overview
 
 REFRESH_SECONDS = 15
@@ -32,15 +33,13 @@ MAX_DIGITS = 7
 GZIP_FROM_BYTES = 4096
 _VERSION = re.compile(r";\s*version\s*=\s*\"?([^;\"\s]*)")
 _VERSIONS = frozenset({"0.0.1", "0.0.4", "1.0.0"})
-_HEADERS = (
-    (b"x-content-type-options", b"nosniff"),
-    (
-        b"content-security-policy",
-        b"default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'none'",
-    ),
-    (b"referrer-policy", b"no-referrer"),
-    (b"cache-control", b"no-store"),
-)
+INGEST_PATH = "/ingest"
+_HEADERS = {
+    "x-content-type-options": "nosniff",
+    "content-security-policy": "default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'none'",
+    "referrer-policy": "no-referrer",
+    "cache-control": "no-store",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,20 +56,24 @@ class Surface:
     runbook_base_url: str = ""
     before_scrape: Callable[[], None] = lambda: None
     receiver: Receiver | None = None
+    access: Access | None = None
 
 
 class SafeHeaders:
-    """Add headers that keep a browser from doing anything but show the page."""
+    """Add headers that keep a browser from doing anything but show the page, and those that the operator wants."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, access: Access | None) -> None:
         self._app = app
+        self._access = access
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on; add the headers to the start of the response."""
 
         async def add(message: Message) -> None:
             if message["type"] == "http.response.start":
-                message["headers"] = [*message.get("headers", []), *_HEADERS]
+                own = {name.lower(): value for name, value in self._access.headers.items()} if self._access else {}
+                more = [(name.encode(), value.encode()) for name, value in (_HEADERS | own).items()]
+                message["headers"] = [*message.get("headers", []), *more]
             await send(message)
 
         await self._app(scope, receive, add)
@@ -114,8 +117,12 @@ def create(surface: Surface) -> Starlette:
         Route("/api/v1/status", status),
     ]
     if surface.receiver is not None:
-        routes.append(Route("/ingest", partial(_ingest, surface.receiver), methods=["POST"]))
-    return Starlette(routes=routes, middleware=[Middleware(SafeHeaders)])
+        routes.append(Route(INGEST_PATH, partial(_ingest, surface.receiver), methods=["POST"]))
+    middleware = [Middleware(SafeHeaders, surface.access)]
+    if surface.access is not None:
+        has_token = surface.receiver is not None and surface.receiver.has_token
+        middleware.append(Middleware(Guard, surface.access, frozenset([INGEST_PATH] if has_token else [])))
+    return Starlette(routes=routes, middleware=middleware)
 
 
 def _search(request: Request) -> str:
@@ -129,7 +136,7 @@ async def _ingest(receiver: Receiver, request: Request) -> Response:
         Post(
             authorization=headers.get("authorization", ""),
             encoding=headers.get("content-encoding", "").strip().lower(),
-            length=int(length) if length.isdigit() else None,
+            length=int(length) if length.isdecimal() else None,
             waits=headers.get("expect", "").lower() == "100-continue",
             chunks=request.stream(),
         )
