@@ -61,7 +61,7 @@ def json() -> str:
         graph(71, "Containers without image", "Image-less containers by containers: a share up to 0.40, starts and stops of the interval since 0.41. 0 proves nothing there: look at missing fields.",
               _both("container_missing_image_ratio"), place=(0, 51, 12, 8), unit="percentunit", signal="container_missing_image_ratio"),
         graph(80, "Missing fields of alerts, 1 hour", "The primary symptom: of the fields that must be there, the share that was missing, by domain. diagnose names the cause.",
-              [Query(f"sum by (domain) ({missing}) / sum by (domain) ({judged})", "{{domain}}")], place=(12, 51, 12, 8), unit="percentunit", signal="alert_missing_ratio", is_stepped=False, no_value="No alerts in this time"),
+              [Query(f"sum by (domain) ({missing} or 0 * {judged}) / sum by (domain) ({judged})", "{{domain}}")], place=(12, 51, 12, 8), unit="percentunit", signal="alert_missing_ratio", is_stepped=False, no_value="No alerts in this time"),
         graph(90, "Alerts lost in the output queue", "Alerts that had matched and were dropped. Normal is 0: find the slow output.",
               _both("output_queue_drops"), place=(0, 59, 12, 8), unit="short"),
         graph(91, "CPU of Falco", "One core is all that Falco's main thread can use: at 100 % it cannot follow, and events are dropped.",

@@ -10,7 +10,7 @@ from typing import Any, Final
 import pytest
 
 from promql import selected
-from test_rules_files import COUNTERS, EVENT_COUNTERS, KNOWN, SCRAPED, TARGET_LABELS
+from test_rules_files import COUNTERS, EVENT_COUNTERS, KNOWN, RECORDED, SCRAPED, TARGET_LABELS
 
 ROOT: Final = Path(__file__).parents[2]
 BOARDS: Final = {
@@ -101,7 +101,7 @@ def test_a_panel_asks_for_what_exists(name: str, panel: dict[str, Any]) -> None:
         for found in selected(replaced(target["expr"])):
             labels = SCRAPED.get(found.name, set()) | KNOWN.get(found.name, set())
             rate = found.name.removesuffix("_per_second") + "_total"
-            assert labels or found.name in KNOWN or found.name in FOREIGN or rate in COUNTERS, found.name
+            assert labels or found.name in {*KNOWN, *FOREIGN, *RECORDED} or rate in COUNTERS, found.name
             if labels:
                 assert {label for _, label, _ in found.matchers} <= labels | TARGET_LABELS
             if found.function in ("rate", "irate", "increase"):

@@ -19,6 +19,7 @@ PANELS: Final = [
 VALUES: Final = {"cluster": ".*", "hostname": ".*", "source": "syscall", "domain": ".*", "instance": ".*"}
 EMPTY: Final = {
     ("falco-enrich-fields", "Alerts without fields"),  # normal: none
+    ("falco-enrich-fleet", "Alerts firing"),  # this Prometheus has no rules
     ("falco-enrich-fleet", "Rules files"),  # the synthetic Falco tells no digests
     ("falco-enrich-exporter", "Lines that could not be used"),  # normal: none
     ("falco-enrich-exporter", "Age of the checkpoint"),  # the demo keeps no state

@@ -29,6 +29,7 @@ EMPTY_IF_WELL: Final = {
     ("falco-enrich-fields", "Hosts that lose most, 24 hours"),
     ("falco-enrich-fields", "Kinds of missing"),
     ("falco-enrich-fields", "Rules that lose most, 24 hours"),
+    ("falco-enrich-fleet", "Alerts firing"),  # this Prometheus has no rules
 }
 WHOLE: Final = {
     "container.id": "3ad7b26ded6d", "container.name": "web", "container.image.repository": "docker.io/library/nginx",
