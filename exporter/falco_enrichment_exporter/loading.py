@@ -3,6 +3,7 @@
 import re
 from argparse import ArgumentParser, HelpFormatter
 from collections.abc import Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
@@ -53,6 +54,21 @@ def read(model: type[S], arguments: Sequence[str], *, prog: str, defaults: dict[
     if wrong:
         raise SetupError("\n".join(f"{flag}: {reason}" for flag, reason in wrong.items()))
     return settings
+
+
+def operands(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Tell operands, such as files, from flags and their values: ``--output json`` is the same as ``--output=json``."""
+    found: list[str] = []
+    flags: list[str] = []
+    rest = iter(arguments)
+    for argument in rest:
+        if argument == "-" or not argument.startswith("-"):
+            found.append(argument)
+        elif "=" in argument or argument in ("-h", "--help"):
+            flags.append(argument)
+        else:
+            flags += [argument, *islice(rest, 1)]
+    return found, flags
 
 
 def _with_file(model: type[S], document: dict[str, Any], defaults: dict[str, Any]) -> type[S]:

@@ -241,8 +241,8 @@ _CONFIG = SettingsConfigDict(
 class DiagnoseSettings(BaseSettings):
     """Read Falco's output once, and say what is degraded, why, and what to do next.
 
-    Give files, or - for standard input, before or after the settings; write settings as --flag=value. Exit code: 0
-    nothing is wrong, 1 something is, 2 the input cannot be used.
+    Give files, or - for standard input, before or after the settings. Exit code: 0 nothing is wrong, 1 something is, 2
+    the input cannot be used.
     """
 
     model_config = _CONFIG
@@ -289,7 +289,7 @@ class DoctorSettings(BaseSettings):
 class AssetSettings(BaseSettings):
     """Write the shipped alert rules, the Alertmanager example and the dashboards to a folder.
 
-    Give the folder, and settings as --flag=value. Exit code: 0 written, 2 not.
+    Give the folder, before or after the settings. Exit code: 0 written, 2 not.
     """
 
     model_config = _CONFIG

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from falco_enrichment_exporter.errors import SetupError
-from falco_enrichment_exporter.loading import load
+from falco_enrichment_exporter.loading import load, operands
 from falco_enrichment_exporter.settings import ENV_PREFIX, ServeSettings
 from falco_enrichment_exporter.values import parse_address, parse_duration, parse_size, split_commas
 
@@ -239,6 +239,29 @@ def test_every_flag_reaches_its_setting(flag: str, name: str, value: object) -> 
 def test_a_flag_and_its_value_may_be_two_arguments() -> None:
     """With an equals sign or a blank."""
     assert read("--source.thread_table_size", "5", "--source.paths", "a_b,c").source.paths == ["a_b", "c"]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["a.log", "-", "--output=json"],
+        ["a.log", "--output=json", "-"],
+        ["--output", "json", "a.log", "-"],
+        ["a.log", "--output", "json", "-"],
+    ],
+)
+def test_a_value_of_a_flag_is_no_file(arguments: list[str]) -> None:
+    """Wherever it stands."""
+    files, flags = operands(arguments)
+
+    assert files == ["a.log", "-"]
+    assert "=".join(flags) == "--output=json"
+
+
+def test_help_takes_no_value() -> None:
+    """Nor does a flag at the end that lacks one."""
+    assert operands(["--help", "a.log"]) == (["a.log"], ["--help"])
+    assert operands(["a.log", "--output"]) == (["a.log"], ["--output"])
 
 
 def test_repeated_paths_add_up() -> None:

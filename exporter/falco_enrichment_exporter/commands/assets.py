@@ -14,10 +14,10 @@ PROG: Final = "falco-enrichment-exporter assets"
 
 def run(arguments: Sequence[str]) -> int:
     """Write the files, the links in them changed; return 0. Raises SetupError."""
-    folders = [argument for argument in arguments if not argument.startswith("-")]
-    settings = loading.read(AssetSettings, [argument for argument in arguments if argument not in folders], prog=PROG)
+    folders, flags = loading.operands(arguments)
+    settings = loading.read(AssetSettings, flags, prog=PROG)
     if len(folders) != 1:
-        raise SetupError(f"give one folder to write to, and settings as --flag=value: {PROG} /etc/falco-enrichment")
+        raise SetupError(f"give one folder to write to: {PROG} /etc/falco-enrichment")
     for name, source in shipped().items():
         target = Path(folders[0]) / name
         text = source.read_text(encoding="utf-8")

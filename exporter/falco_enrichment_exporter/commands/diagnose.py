@@ -30,8 +30,8 @@ Advance = Callable[[int], None]
 
 def run(arguments: Sequence[str]) -> int:
     """Diagnose the files; return 0 if nothing is wrong, 1 if something is. Raises SetupError."""
-    paths = [argument for argument in arguments if argument == STDIN or not argument.startswith("-")]
-    settings = loading.read(DiagnoseSettings, [argument for argument in arguments if argument not in paths], prog=PROG)
+    paths, flags = loading.operands(arguments)
+    settings = loading.read(DiagnoseSettings, flags, prog=PROG)
     if not paths:
         raise SetupError(f"nothing to read; give files, or - for standard input: {PROG} /var/log/falco/falco.json")
     reader = Reader(settings)
