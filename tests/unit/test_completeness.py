@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from falco_enrichment_exporter.core.completeness import judge
-from falco_enrichment_exporter.core.evidence import Layouts
+from falco_enrichment_exporter.core.evidence import evidence_of
 
 CORPUS = Path(__file__).parent.parent / "data" / "completeness"
 
@@ -22,7 +22,7 @@ def _entries() -> list[Any]:
 
 def judged(fields: dict[str, Any]) -> dict[str, list[str]]:
     """Judge the fields of an alert; in the corpus' form."""
-    verdicts = judge(Layouts().evidence([fields])[0])
+    verdicts = judge(evidence_of(fields))
     return {v.field: [part for part in (v.domain.value, v.outcome.value, v.detail) if part] for v in verdicts}
 
 

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from falco_enrichment_exporter.core.lines import Block
 from falco_enrichment_exporter.core.records import (
     Alert,
     Other,
@@ -728,7 +729,7 @@ def test_any_types_in_the_fields_are_some_record(fields: dict[str, Any]) -> None
 def test_a_block_is_not_decoded_at_once_if_its_lines_would_mean_something_else(line: bytes) -> None:
     """Only a newline ends a line, however many lines are decoded at once."""
     block = b'{"rule":"first"}\n' + line + b'\n{"rule":"last"}\n'
-    heads = decode_block(memoryview(block), block.count(b"\n"))
+    heads = decode_block(Block(bytearray(block), 0, len(block)))
     by_line = [decode(part) for part in block.split(b"\n") if part]
 
     assert heads is None or ([classify(head) for head in heads] == by_line and b'{"log"' not in line)

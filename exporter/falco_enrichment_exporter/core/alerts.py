@@ -6,27 +6,20 @@ fields are judged, when somebody reads the counts: thousands of alerts are of a 
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from operator import attrgetter
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
 from falco_enrichment_exporter.core.catalog import SYSCALL
-from falco_enrichment_exporter.core.evidence import NOTHING, Evidence, Layouts
-from falco_enrichment_exporter.core.ledger import HostCounts, Ledger, LedgerState
-from falco_enrichment_exporter.core.records import Alert, Head, alert_of
+from falco_enrichment_exporter.core.evidence import NOTHING, Evidence, evidence_of
+from falco_enrichment_exporter.core.ledger import Counts, HostCounts, Ledger, LedgerState
+from falco_enrichment_exporter.core.lines import Block
+from falco_enrichment_exporter.core.records import MAX_NAME_CHARS, Alert, Head, alert_of
+from falco_enrichment_exporter.core.schema import Alike, RawKind, Schema
 
 OVERFLOW: Final = "(other)"
 MAX_SOURCES: Final = 32
 _MOST_PENDING: Final = 16_384
-
-RawKind = tuple[str | None, str | None, str | None, str | None]
-"""Hostname, source, priority, rule as Falco wrote them."""
-
-_KIND: Final[Callable[[Head], RawKind]] = attrgetter("hostname", "source", "priority", "rule")
-
-_SOURCE: Final[Callable[[Head], str | None]] = attrgetter("source")
-_FIELDS: Final[Callable[[Head], dict[str, Any] | None]] = attrgetter("output_fields")
 
 Key = tuple[str, str, str]
 
@@ -60,20 +53,41 @@ class AlertCounts:
         self._by_host: defaultdict[Key, int] = defaultdict(int)
         self._by_rule: defaultdict[Key, int] = defaultdict(int)
         self._ledger = Ledger(limits.max_fields, limit_hits)
-        self._layouts = Layouts()
-        self._pending: Counter[tuple[RawKind, Evidence | None]] = Counter()
+        self._schema = Schema()
+        self._pending: defaultdict[RawKind, Counter[Evidence | None]] = defaultdict(Counter)
+        self._noted = 0  # alerts in there
+        self._settled_ns = 0  # by the clock of snapshots
+        self._read: list[tuple[RawKind, Counts]] = []  # what earlier readers have counted
         self._hosts: set[str] = set()
         self._sources: set[str] = set()
         self._rules: set[str] = set()
 
-    def add(self, alert: Alert) -> None:
-        """Count one alert."""
-        kind = alert.hostname, alert.source, alert.priority, alert.rule
-        self._note([kind], [alert.source], [alert.fields])
+    def add(self, alert: Alert | Head) -> None:
+        """Count one alert. Only syscalls show processes and containers."""
+        shown = alert.fields if isinstance(alert, Alert) else alert.output_fields
+        kind = _cut(alert.hostname), _cut(alert.source), _cut(alert.priority), _cut(alert.rule)
+        is_judged = bool(shown) and alert.source in (SYSCALL, None)
+        self._pending[kind][evidence_of(shown) if shown and is_judged else None if shown is None else NOTHING] += 1
+        self._noted += 1
+        self._settle_if_many(self._noted)
 
-    def add_heads(self, heads: list[Head]) -> None:
-        """Count many, which are known to be alerts."""
-        self._note(list(map(_KIND, heads)), list(map(_SOURCE, heads)), list(map(_FIELDS, heads)))
+    def decode(self, block: Block) -> list[Alike] | None:
+        """Decode a block of alerts that look like earlier ones; None if anything else is in it."""
+        reader = self._schema.reader
+        return reader.decode(block) if reader is not None else None
+
+    def add_alike(self, alerts: Sequence[Alike]) -> None:
+        """Count what was just decoded."""
+        reader = self._schema.reader
+        if reader is not None and alerts:
+            reader.count(alerts)
+            self._settle_if_many(len(reader.counts))
+
+    def learn(self, heads: Sequence[Head]) -> None:
+        """Let alerts like these be decoded from now on."""
+        reader = self._schema.reader
+        if self._schema.learn(heads) and reader is not None:
+            self._read += reader.drain()
 
     def known_of(self, hostname: str) -> HostCounts | None:
         """Return what the fields of a host's alerts showed as of the last time that somebody has read it."""
@@ -82,7 +96,10 @@ class AlertCounts:
     def tick(self, hostname: str, at_ns: int, interval_seconds: float) -> None:
         """Take notice of a snapshot: what a host's last alerts are is told by its time."""
         counts = self._ledger.hosts.get(hostname)
-        if counts is None or counts.is_due(at_ns, interval_seconds):
+        is_due = counts is None or counts.is_due(at_ns, interval_seconds)
+        # What another host's snapshot has had settled within this interval is recent enough.
+        if is_due and abs(at_ns - self._settled_ns) >= interval_seconds * 1e9:
+            self._settled_ns = at_ns
             self.settle()
             counts = self._ledger.hosts.get(hostname)
         if counts is not None:
@@ -123,38 +140,19 @@ class AlertCounts:
         self._sources = {source for _, source, *_ in state.by_host}
         self._rules = {rule for rule, *_ in state.by_rule}
 
-    def _note(
-        self, kinds: list[RawKind], sources: Sequence[str | None], shown: Sequence[dict[str, Any] | None]
-    ) -> None:
-        """Count alerts by kind and evidence. Only syscalls show processes and containers."""
-        judged = [fields for source, fields in zip(sources, shown, strict=True) if fields and source in (SYSCALL, None)]
-        found = iter(self._layouts.evidence(judged))
-        if len(judged) == len(kinds):
-            self._pending.update(zip(kinds, found, strict=True))
-        else:
-            for kind, source, fields in zip(kinds, sources, shown, strict=True):
-                is_judged = fields and source in (SYSCALL, None)
-                self._pending[kind, next(found) if is_judged else None if fields is None else NOTHING] += 1
-        if len(self._pending) >= _MOST_PENDING:
+    def _settle_if_many(self, count: int) -> None:
+        if count >= _MOST_PENDING:
             self.settle()
 
     def settle(self) -> None:
         """Enter what was only noted so far; whoever reads the counts has this done."""
-        if not self._pending:
-            return
-        pending, self._pending = self._pending, Counter()
-        kinds: defaultdict[RawKind, int] = defaultdict(int)
-        for (kind, _), count in pending.items():
-            kinds[kind] += count
-        names = {kind: self._enter(kind, count) for kind, count in kinds.items()}
-        by_host: defaultdict[tuple[str, Evidence | None], int] = defaultdict(int)
-        by_rule: defaultdict[tuple[str, Evidence | None], int] = defaultdict(int)
-        for (kind, evidence), count in pending.items():
-            known = names[kind]
-            if known is not None:
-                by_host[known[0], evidence] += count
-                by_rule[known[1], evidence] += count
-        self._ledger.add(by_host, by_rule)
+        reader = self._schema.reader
+        noted = [*self._read, *(reader.drain() if reader is not None else ())]
+        noted += [(kind, list(found.items())) for kind, found in self._pending.items()]
+        self._read, self._noted = [], 0
+        self._pending.clear()
+        entered = ((self._enter(kind, sum(count for _, count in found)), found) for kind, found in noted)
+        self._ledger.add((*names, found) for names, found in entered if names is not None)
 
     def _enter(self, kind: RawKind, count: int) -> tuple[str, str] | None:
         """Count alerts of a kind; return the names of its host and rule, None if the host is turned away."""
@@ -180,3 +178,7 @@ class AlertCounts:
             return OVERFLOW
         known.add(name)
         return name
+
+
+def _cut(text: str | None) -> str | None:
+    return text[:MAX_NAME_CHARS] if text is not None else None

@@ -13,11 +13,11 @@ from typing import Final, NamedTuple
 
 from falco_enrichment_exporter.core.domains import IMAGE, NUMBERS, PROGRAM, Domain, domain_of, level_of
 from falco_enrichment_exporter.core.evidence import (
+    ASSIGNED,
     BY_DIGEST,
     BY_KUBELET,
     ECHO,
     EMPTY,
-    GROUP_ASSIGNED,
     HOST,
     IDENTITY,
     KERNEL,
@@ -31,8 +31,8 @@ from falco_enrichment_exporter.core.evidence import (
     SANDBOX,
     SANDBOX_IDS,
     SENTINEL,
-    USER_ASSIGNED,
     Evidence,
+    Token,
 )
 
 
@@ -53,7 +53,7 @@ class Verdict(NamedTuple):
     detail: str = ""
 
 
-_GONE: Final = frozenset({NULL, EMPTY, NA})
+_MISSING: Final = frozenset({NULL, EMPTY, NA, SENTINEL, ECHO})
 _OF_KERNEL: Final = frozenset((*PROGRAM, "proc.args", "proc.env", "proc.cwd"))
 _ROOTS: Final = (*ROOT_NAMES, 1, 2)  # names and pids of what has no parent
 
@@ -98,18 +98,14 @@ class _Case:
 
     def __init__(self, evidence: Evidence) -> None:
         self._tokens = dict(zip(evidence.names, evidence.tokens, strict=True))
-        self._relations = evidence.relations
         self._is_host = self._tokens.get("container.id") == HOST
         pids = self._token("proc.pid"), self._token("proc.ppid")
         is_child = self._token("proc.pname") == KERNEL and not self._is_known("proc.ppid")
         self._is_kernel = KERNEL_PID in pids or is_child
         self.is_lost = self._is_process_lost()
 
-    def _token(self, name: str) -> str | int | None:
+    def _token(self, name: str) -> Token:
         return self._tokens.get(name, NULL)
-
-    def _has(self, relation: int) -> bool:
-        return bool(self._relations & relation)
 
     def _is_known(self, name: str) -> bool:
         return name in self._tokens and not self._missing(name)
@@ -117,9 +113,7 @@ class _Case:
     def _missing(self, name: str) -> str:
         """Return the kind in which a field is missing; empty if it holds something."""
         token = self._tokens[name]
-        if token in _GONE or (token == SENTINEL and (name in NUMBERS or name.startswith("proc.apid"))):
-            return str(token)
-        return "echo" if name == "container.name" and self._has(ECHO) else ""
+        return str(token) if token in _MISSING else ""
 
     def _is_process_lost(self) -> bool:
         """Say whether Falco knew nothing of the process."""
@@ -149,7 +143,7 @@ class _Case:
         has_image = any(map(self._is_known, IMAGE))
         if name == "container.image.digest" and has_image:
             return "no_digest"
-        is_by_digest = self._has(BY_DIGEST) or self._is_known("container.image.digest")
+        is_by_digest = self._token("container.image") == BY_DIGEST or self._is_known("container.image.digest")
         return "by_digest" if name == "container.image.tag" and has_image and is_by_digest else ""
 
     def _is_nowhere(self) -> bool:
@@ -160,8 +154,8 @@ class _Case:
 
     def _is_sandbox(self) -> bool:
         """Say whether this is the pod's own container: by its id, else by its binary, else by its name."""
-        if self._has(SANDBOX) or any(map(self._is_known, SANDBOX_IDS)):
-            return self._has(SANDBOX)
+        if any(map(self._is_known, SANDBOX_IDS)):
+            return self._token(IDENTITY) == SANDBOX
         name = "proc.exepath" if self._is_known("proc.exepath") else "proc.name"
         return self._token(name) in PAUSE
 
@@ -169,7 +163,7 @@ class _Case:
         if self._is_nowhere():
             return "unknown_container"
         engine = self._token("container.type")
-        is_alone = self._is_known("container.name") and not self._has(BY_KUBELET)
+        is_alone = self._is_known("container.name") and self._token("container.name") != BY_KUBELET
         if engine in NO_IMAGES or (engine in NO_KUBELET and is_alone):
             return "no_pod"
         pod = (known for known in self._tokens if domain_of(known) is Domain.KUBERNETES and self._is_known(known))
@@ -180,8 +174,7 @@ class _Case:
             if "user.loginuid" not in self._tokens:
                 return "unknown_login_uid"
             return "no_login_uid" if self._token("user.loginuid") == SENTINEL else ""
-        is_group = name == "group.name"
-        is_assigned = self._has(GROUP_ASSIGNED if is_group else USER_ASSIGNED)
+        is_assigned = self._token("group.gid" if name == "group.name" else "user.uid") == ASSIGNED
         is_in_container = self._is_known("container.id") and not self._is_host
         return "assigned_uid" if is_assigned and is_in_container and name not in NUMBERS else ""
 

@@ -1,7 +1,7 @@
 """State of every host: fold(record) changes it, collectors read it, and nobody else does."""
 
 from collections import Counter
-from itertools import groupby
+from collections.abc import Sequence
 from typing import Final
 
 import msgspec
@@ -10,6 +10,7 @@ from falco_enrichment_exporter.core import history
 from falco_enrichment_exporter.core.alerts import MAX_SOURCES, AlertCounts, AlertsState, Limits
 from falco_enrichment_exporter.core.catalog import SYSCALL
 from falco_enrichment_exporter.core.records import Alert, Head, Record, Rejection, Snapshot, classify, is_alert
+from falco_enrichment_exporter.core.schema import Alike
 from falco_enrichment_exporter.core.signals import SIGNALS, missing_ratios, signal_value
 from falco_enrichment_exporter.core.track import Track, advance, new_track
 
@@ -123,16 +124,19 @@ class Fleet:
         version = track.version
         return FIXED_TABLE_SIZE if version is not None and version < FIXED_TABLE_UNTIL else self._thread_table_size
 
-    def fold_heads(self, heads: list[Head]) -> None:
-        """Take in lines that are decoded: ``fold(classify(head))``, but ordinary alerts in a row all at once."""
-        for are_alerts, row in groupby(heads, is_alert):
-            if not are_alerts:
-                for head in row:
-                    self.fold(classify(head))
-            elif self.counts_alerts:
-                alerts = list(row)
-                self.lines["alert"] += len(alerts)
-                self.alerts.add_heads(alerts)
+    def fold_heads(self, heads: Sequence[Head]) -> None:
+        """Take in lines that are decoded: ``fold(classify(head))``."""
+        for head in heads:
+            if self.counts_alerts and is_alert(head):
+                self.lines["alert"] += 1
+                self.alerts.add(head)
+            else:
+                self.fold(classify(head))
+
+    def fold_alike(self, alerts: Sequence[Alike]) -> None:
+        """Take in alerts that the schema has decoded."""
+        self.lines["alert"] += len(alerts)
+        self.alerts.add_alike(alerts)
 
     def key_of(self, snapshot: Snapshot) -> HostSource:
         """Say which track a snapshot belongs to."""

@@ -1,7 +1,7 @@
 """How many fields of the alerts were present, missing or excused: by host, domain, field, reason and rule."""
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -23,6 +23,9 @@ FieldKey = tuple[str, str, str]
 DetailKey = tuple[str, str]
 """Domain, and the reason of an excuse or the kind in which a field is missing."""
 
+Counts = Iterable[tuple[Evidence | None, int]]
+"""How many alerts were of some evidence; None: they have no fields at all."""
+
 Share = tuple[int, int]
 """How often something was present, and how often it was missing."""
 
@@ -31,10 +34,20 @@ _Shares = dict[str, dict[str, list[int]]]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Slot:
+    """A field that was present, or missing. One object each: it is counted by what it is, which costs least."""
+
+    domain: str
+    name: str
+    is_missing: bool
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Judgement:
     """What each alert of some evidence adds to the counts."""
 
     fields: tuple[FieldKey, ...]
+    slots: tuple[Slot, ...]
     excused: tuple[DetailKey, ...]
     missing: tuple[DetailKey, ...]
     over_limit: int  # fields that have no series of their own
@@ -92,15 +105,16 @@ class HostCounts:
         self._enter()
         return self._missing
 
-    def add(self, judgement: Judgement, count: int) -> None:
-        """Count the fields of so many alerts."""
-        self._new[judgement] += count
-        self._recent[judgement] += count
-        self._recent_alerts += count
+    def add(self, judged: Mapping[Judgement, int]) -> None:
+        """Count the fields of alerts, of which so many were judged so."""
+        for judgement, count in judged.items():
+            self._new[judgement] += count
+            self._recent[judgement] += count
+            self._recent_alerts += count
+            if self._recent_alerts >= MOST_RECENT_ALERTS:
+                self._end_window()
         self._last = None
         self.revision += 1
-        if self._recent_alerts >= MOST_RECENT_ALERTS:
-            self._end_window()
 
     def _enter(self) -> None:
         for judgement, count in self._new.items():
@@ -138,13 +152,14 @@ class HostCounts:
     def _shares(self) -> _Shares:
         """Return how often each field was present and missing in the last alerts: those of both windows."""
         if self._last is None:
-            self._last = {}
+            slots: defaultdict[Slot, int] = defaultdict(int)
             for counts in (self._recent, self._before):
                 for judgement, count in counts.items():
-                    for domain, name, outcome in judgement.fields:
-                        if outcome != Outcome.EXCUSED:
-                            share = self._last.setdefault(domain, {}).setdefault(name, [0, 0])
-                            share[outcome == Outcome.MISSING] += count
+                    for slot in judgement.slots:
+                        slots[slot] += count
+            self._last = {}
+            for slot, count in slots.items():
+                self._last.setdefault(slot.domain, {}).setdefault(slot.name, [0, 0])[slot.is_missing] = count
         return self._last
 
     def recent_share(self, domain: str, *fields: str) -> Share:
@@ -183,24 +198,27 @@ class Ledger:
         self.rule_missing: Counter[tuple[str, str]] = Counter()  # alerts with a missing field, by rule and domain
         self._judgements: dict[Evidence, Judgement] = {}
         self._names: set[str] = set()
+        self._slots: dict[FieldKey, Slot] = {}
         self._max_fields = max_fields
         self._limit_hits = limit_hits
 
-    def add(
-        self, by_host: Mapping[tuple[str, Evidence | None], int], by_rule: Mapping[tuple[str, Evidence | None], int]
-    ) -> None:
-        """Count alerts by hostname and evidence, and the same ones by rule; None: an alert has no fields at all."""
-        for (hostname, evidence), count in by_host.items():
-            if evidence is None:
-                self.without_fields[hostname] += count
-            elif evidence is not NOTHING:
-                judgement = self._judge(evidence)
-                self.hosts[hostname].add(judgement, count)
+    def add(self, found: Iterable[tuple[str, str, Counts]]) -> None:
+        """Count alerts by hostname, rule and evidence."""
+        by_host: defaultdict[str, defaultdict[Judgement, int]] = defaultdict(lambda: defaultdict(int))
+        for hostname, rule, counts in found:
+            for evidence, count in counts:
+                if evidence is None:
+                    self.without_fields[hostname] += count
+                elif evidence is not NOTHING:
+                    judgement = self._judgements.get(evidence) or self._judge(evidence)
+                    by_host[hostname][judgement] += count
+                    for domain in judgement.domains:
+                        self.rule_missing[rule, domain] += count
+        for hostname, judged in by_host.items():
+            self.hosts[hostname].add(judged)
+            for judgement, count in judged.items():
                 if judgement.over_limit:
                     self._limit_hits["fields"] += judgement.over_limit * count
-        for (rule, evidence), count in by_rule.items():
-            for domain in self._judge(evidence).domains if evidence is not None else ():
-                self.rule_missing[rule, domain] += count
 
     def dump(self) -> LedgerState:
         """Return the state, to be stored or encoded before anything is added. What is recent is not kept."""
@@ -227,23 +245,25 @@ class Ledger:
         self._names.discard(OTHER_FIELD)
 
     def _judge(self, evidence: Evidence) -> Judgement:
-        known = self._judgements.get(evidence)
-        if known is None:
-            if len(self._judgements) >= _MOST_JUDGED:
-                self._judgements.clear()
-            known = self._judgements[evidence] = self._judgement(evidence)
-        return known
-
-    def _judgement(self, evidence: Evidence) -> Judgement:
         verdicts = judge(evidence)
         names = [self._name(verdict.field) for verdict in verdicts]
-        return Judgement(
-            fields=tuple((str(v.domain), name, str(v.outcome)) for name, v in zip(names, verdicts, strict=True)),
+        fields = tuple((str(v.domain), name, str(v.outcome)) for name, v in zip(names, verdicts, strict=True))
+        judgement = Judgement(
+            fields=fields,
+            slots=tuple(self._slot(*key) for key in fields if key[2] != Outcome.EXCUSED),
             excused=tuple((str(v.domain), v.detail) for v in verdicts if v.outcome is Outcome.EXCUSED),
             missing=tuple((str(v.domain), v.detail) for v in verdicts if v.outcome is Outcome.MISSING),
             over_limit=names.count(OTHER_FIELD),
             domains=frozenset(str(v.domain) for v in verdicts if v.outcome is Outcome.MISSING),
         )
+        if len(self._judgements) >= _MOST_JUDGED:
+            self._judgements.clear()
+        self._judgements[evidence] = judgement
+        return judgement
+
+    def _slot(self, domain: str, name: str, outcome: str) -> Slot:
+        key = domain, name, outcome
+        return self._slots.setdefault(key, Slot(domain, name, outcome == Outcome.MISSING))
 
     def _name(self, name: str) -> str:
         if name not in self._names:

@@ -12,11 +12,12 @@ from typing import Any, Final
 import msgspec
 
 from falco_enrichment_exporter.core import catalog
+from falco_enrichment_exporter.core.lines import Block
 from falco_enrichment_exporter.core.units import Fields, canonical, number
 
 SNAPSHOT_RULE: Final = "Falco internal: metrics snapshot"
 INTERNAL_SOURCE: Final = "internal"
-_INTERNAL_RULE: Final = "Falco internal:"
+INTERNAL_RULE: Final = "Falco internal:"
 PRIORITIES: Final = {
     name.lower(): name
     for name in ("Emergency", "Alert", "Critical", "Error", "Warning", "Notice", "Informational", "Debug")
@@ -125,20 +126,21 @@ def decode_all(line: bytes) -> list[Record]:
         return [record] if isinstance(last, Rejection) else [Rejection("glued"), last]
 
 
-def decode_block(block: memoryview, lines: int) -> list[Head] | None:
-    """Decode a block of so many plain JSON lines of Falco at once; None if any of them is something else.
+def decode_block(block: Block) -> list[Head] | None:
+    """Decode a block of plain JSON lines of Falco at once; None if any of them is something else.
 
     The heads refer to the block: use them before it changes. Objects that stand together on a line, and those that go
     over several, are noticed by their number, unless it comes out even; then each of them counts.
     """
-    if bytes(block[:1]) != b"{":
-        return None
+    with block.view() as data:
+        if bytes(data[:1]) != b"{":
+            return None
     try:
-        heads = _HEAD.decode_lines(block)
+        heads = _HEAD.decode_lines(block.view())
     except _ERRORS:
         return None
     is_falco = None not in map(_RULE, heads) or all(head.rule is not None or head.sample is not None for head in heads)
-    return heads if is_falco and len(heads) == lines else None
+    return heads if is_falco and len(heads) == len(block) else None
 
 
 def _decode_loosely(line: bytes) -> Record:
@@ -180,8 +182,12 @@ def classify(head: Head) -> Record:
 
 def is_alert(head: Head) -> bool:
     """Say whether a line is an ordinary alert, as ``classify`` does."""
-    rule = head.rule
-    return rule is not None and head.source != INTERNAL_SOURCE and rule[:15] != _INTERNAL_RULE
+    return head.rule is not None and head.source != INTERNAL_SOURCE and not is_internal(head.rule)
+
+
+def is_internal(rule: str) -> bool:
+    """Say whether a rule is none: Falco gives its own messages such names."""
+    return rule.startswith(INTERNAL_RULE)
 
 
 def alert_of(

@@ -32,7 +32,7 @@ def canonical(raw: dict[str, Any]) -> Fields:
         known = number(value) if text is None or (is_all_text and not key.startswith(_TEXT_PREFIXES)) else None
         if known is not None:
             name, factor = _base_unit(key, memory_unit)
-            scaled = number(known * factor)
+            scaled = known if factor == 1 else number(known * factor)
             if scaled is not None:
                 fields[name] = scaled
         elif text is not None:

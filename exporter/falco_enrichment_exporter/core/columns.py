@@ -1,0 +1,154 @@
+"""Alerts of one schema by columns: a field of many alerts is looked at in one go."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from enum import Enum
+from itertools import compress, repeat
+from operator import eq, is_
+from typing import Any, Final
+
+from msgspec import UNSET
+
+from falco_enrichment_exporter.core.evidence import (
+    BY_OTHERS,
+    BY_VALUE,
+    ECHO,
+    FULL_ID_CHARS,
+    IDENTITY,
+    NULL,
+    RELATED,
+    SANDBOX_IDS,
+    TOKENS,
+    Evidence,
+    Token,
+    evidence,
+    meaning_of,
+    meaning_of_value,
+)
+from falco_enrichment_exporter.core.forms import ABSENT, Form
+
+Columns = Sequence[Sequence[Any]]
+"""The values of every field of some alerts; UNSET where an alert does not show the field."""
+
+Code = Any
+"""What a field means in an alert: a token, or what stands for one."""
+
+_MOST_KNOWN: Final = 8192
+_KUBELET: Final = "k8s_"
+_NAMED: Final = {str(token): token for token in (None, *TOKENS)}
+
+
+class Column:
+    """One judged field: how to look at it, given what its type admits. ``at`` is its place among the columns."""
+
+    def __init__(self, form: Form, forms: Mapping[str, Form], places: Mapping[str, int]) -> None:
+        self.name = form.name
+        self._at = places[form.name]
+        self._meanings = meanings = form.meanings()
+        needed = BY_OTHERS[form.name][0] if form.name in BY_OTHERS else ()
+        self._others = [(name, places[name]) for name in needed if name in places]
+        self._may_relate = _relation(form, forms, places)
+        self._only = next(iter(meanings), None)
+        self._is_telling = False
+        self.look: Callable[[Columns], Iterable[Code]] | None = None  # None: what the type admits means nothing
+        if self._may_relate is not None:
+            self.look = self._relate
+        elif form.is_any and form.name in BY_VALUE:
+            self.look = self._look_at_values
+        elif meanings and form.has_vocabulary and form.name not in RELATED:
+            self.look = self._take
+        elif meanings.keys() == {None} or meanings.keys() == {UNSET}:
+            self.look = self._look_for_one
+        elif meanings:
+            self.look = self._look_up
+
+    def token(self, code: Code) -> Token:
+        """Return the token that a code stands for."""
+        if code is True:
+            return self._meanings[self._only]
+        if isinstance(code, Enum):
+            return _NAMED[code.name]
+        codes: dict[Code, Token] = {None: NULL if self.look == self._take else None, UNSET: ABSENT}
+        return None if code is False else codes.get(code, code)
+
+    def _take(self, columns: Columns) -> Iterable[Code]:
+        """Take what the decoder has made of it."""
+        return columns[self._at]
+
+    def _look_for_one(self, columns: Columns) -> Iterable[Code]:
+        return map(is_, columns[self._at], repeat(self._only))
+
+    def _look_up(self, columns: Columns) -> Iterable[Code]:
+        column = columns[self._at]
+        if not self._is_telling and self._meanings.keys().isdisjoint(column):
+            return repeat(None, len(column))
+        self._is_telling = True
+        return map(self._meanings.get, column)
+
+    def _look_at_values(self, columns: Columns) -> Iterable[Code]:
+        """Look at each value once: they are few."""
+        column = columns[self._at]
+        tokens = {value: meaning_of_value(self.name, value) for value in set(column)}
+        return map((tokens | self._meanings).__getitem__, column)
+
+    def _relate(self, columns: Columns) -> Iterable[Code]:
+        if self._may_relate is None or not self._may_relate(columns):
+            return self._look_up(columns)
+        return map(self._meaning, zip(*(columns[at] for _, at in self._others), strict=True))
+
+    def _meaning(self, values: Sequence[Any]) -> Token:
+        """Return what the field means in an alert, of which the fields that it depends on are given."""
+        fields = {name: value for (name, _), value in zip(self._others, values, strict=True) if value is not UNSET}
+        return meaning_of(self.name, fields) if self.name in fields else ABSENT
+
+
+def _relation(form: Form, forms: Mapping[str, Form], places: Mapping[str, int]) -> Callable[[Columns], bool] | None:
+    """Return what tells whether a field may mean something together with others; None if it never does."""
+    if form.name == IDENTITY and any(sandbox in forms for sandbox in SANDBOX_IDS):
+        return lambda _: True
+    if form.name != "container.name" or forms.keys().isdisjoint(("container.type", IDENTITY)):
+        return None
+    if "container.type" in forms:
+        return lambda _: True
+    is_short = form.is_short and forms[IDENTITY].is_short
+    return lambda columns: _may_echo(columns[places[form.name]], columns[places[IDENTITY]], is_short=is_short)
+
+
+def _may_echo(names: Sequence[Any], identities: Sequence[Any], *, is_short: bool) -> bool:
+    """Say whether a container's name may be its id: an equal one, or the other one's full form."""
+    equal = set(compress(names, map(eq, names, identities)))
+    means = BY_OTHERS["container.name"][1]
+    if any(means({"container.name": name, IDENTITY: name}) == ECHO for name in equal):
+        return True
+    return not is_short and any(isinstance(x, str) and len(x) == FULL_ID_CHARS for x in (*names, *identities))
+
+
+class Lens:
+    """The judged fields of a schema, and what becomes of them: a code each for those that can tell anything."""
+
+    def __init__(self, forms: Mapping[str, Form], places: Mapping[str, int]) -> None:
+        columns = [Column(form, forms, places) for form in forms.values()]
+        self._telling = [column for column in columns if column.look is not None]
+        self._looks = [column.look for column in columns if column.look is not None]
+        self.evidence = Meanings([column.name for column in columns], self._telling)
+
+    def codes(self, columns: Columns) -> list[Iterable[Code]]:
+        """Return what each field means in each alert."""
+        return [look(columns) for look in self._looks]
+
+
+class Meanings(dict[tuple[Code, ...], Evidence]):
+    """The evidence that the codes of an alert stand for."""
+
+    def __init__(self, names: Sequence[str], telling: Sequence[Column]) -> None:
+        super().__init__()
+        self._names = names
+        self._telling = telling
+
+    def __missing__(self, codes: tuple[Code, ...]) -> Evidence:
+        tokens: dict[str, Token] = dict.fromkeys(self._names)
+        tokens |= {column.name: column.token(code) for column, code in zip(self._telling, codes, strict=True)}
+        shown = {name: token for name, token in tokens.items() if token != ABSENT}
+        if len(self) >= _MOST_KNOWN:
+            self.clear()
+        found = self[codes] = evidence(tuple(shown), tuple(shown.values()))
+        return found

@@ -1,0 +1,140 @@
+"""What alerts of a log looked like so far, and a decoder that takes nothing else.
+
+A rule's alerts are alike: the same fields, a few hosts, users and programs. What was seen becomes a type for msgspec,
+which then decodes and checks whole blocks at once. A block that has anything new in it is refused: it goes the general
+way, which decodes whatever there may be, and is learned from.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final, Literal
+
+import msgspec
+from msgspec import UNSET
+from msgspec.structs import astuple
+
+from falco_enrichment_exporter.core.catalog import SYSCALL
+from falco_enrichment_exporter.core.columns import Lens
+from falco_enrichment_exporter.core.evidence import Evidence, is_judged
+from falco_enrichment_exporter.core.forms import Form, Vocabulary
+from falco_enrichment_exporter.core.lines import Block
+from falco_enrichment_exporter.core.records import Head, is_internal
+
+MOST_NAMES: Final = 256
+
+RawKind = tuple[str | None, str | None, str | None, str | None]
+"""Hostname, source, priority, rule as Falco wrote them."""
+
+Counts = Sequence[tuple[Evidence | None, int]]
+"""How many alerts were of some evidence; None: they have no fields at all."""
+
+Alike = Any
+"""An alert as the present schema has it."""
+
+
+class Reader:
+    """The decoder that a schema has become, and the counts of what it has decoded."""
+
+    def __init__(self, heads: Mapping[str, Vocabulary], forms: Mapping[str, Form], others: Iterable[str]) -> None:
+        names = sorted([*forms, *others])  # as Falco sorts them
+        attributes = {name: f"field_{at}" for at, name in enumerate(names)}
+        fields = msgspec.defstruct(
+            "Fields",
+            [
+                (attribute, forms[name].type(), *([UNSET] * forms[name].is_optional))
+                if name in forms
+                else (attribute, Any, None)
+                for name, attribute in attributes.items()
+            ],
+            rename={attribute: name for name, attribute in attributes.items()},
+            forbid_unknown_fields=True,
+            kw_only=True,
+            gc=False,
+        )
+        alert = msgspec.defstruct(
+            "Alert",
+            [
+                ("hostname", heads["hostname"].type | None, None),
+                ("output_fields", fields),
+                ("priority", heads["priority"].type),
+                ("rule", heads["rule"].type),
+                ("source", Literal[SYSCALL]),
+            ],
+            kw_only=True,
+            gc=False,
+        )
+        self._decoder = msgspec.json.Decoder(alert)
+        self._has_any_rule = not heads["rule"].is_closed
+        places = {name: at for at, name in enumerate(names)}
+        self._lens = Lens({name: forms[name] for name in names if name in forms}, places)
+        self.counts: Counter[tuple[Any, ...]] = Counter()
+
+    def decode(self, block: Block) -> list[Alike] | None:
+        """Decode a block of alerts; None if it holds anything else."""
+        with memoryview(block.data)[block.start : block.end] as data:
+            try:
+                alerts: list[Alike] = self._decoder.decode_lines(data)
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+                return None
+        if self._has_any_rule and any(map(is_internal, {alert.rule for alert in alerts})):
+            return None
+        return alerts if len(alerts) == len(block) else None
+
+    def count(self, alerts: Sequence[Alike]) -> None:
+        """Count alerts by kind and codes."""
+        hostnames, shown, priorities, rules, _ = zip(*map(astuple, alerts), strict=True)
+        codes = self._lens.codes(list(zip(*map(astuple, shown), strict=True)))
+        self.counts.update(zip(hostnames, priorities, rules, *codes, strict=True))
+
+    def drain(self) -> list[tuple[RawKind, Counts]]:
+        """Return the counts by kind and evidence, and begin anew."""
+        counts, self.counts = self.counts, Counter()
+        found: defaultdict[tuple[Any, ...], list[tuple[Evidence, int]]] = defaultdict(list)
+        evidence = self._lens.evidence
+        for key, count in counts.items():
+            found[key[:3]].append((evidence[key[3:]], count))
+        return [((hostname, SYSCALL, *rest), entries) for (hostname, *rest), entries in found.items()]
+
+
+class Schema:
+    """Learns from alerts, and reads alerts like those. Bounded: where there are too many names, it begins anew."""
+
+    def __init__(self) -> None:
+        self.reader: Reader | None = None
+        self._forget()
+
+    def learn(self, heads: Sequence[Head]) -> bool:
+        """Take in what alerts look like; say whether there is another reader now."""
+        alerts = [head for head in heads if head.source == SYSCALL and head.rule is not None and head.output_fields]
+        alerts = [head for head in alerts if not is_internal(head.rule or "")]
+        shown = [head.output_fields or {} for head in alerts]
+        names = {name for fields in shown for name in fields}
+        if len(names | self._forms.keys() | self._others) > MOST_NAMES:
+            self._forget()
+        if not shown or len(names) > MOST_NAMES:
+            return False
+        is_new = self._learn_names(names) | self._learn_kinds(alerts)
+        for name, form in self._forms.items():
+            is_new |= form.widen([fields.get(name, UNSET) for fields in shown])
+        if is_new:
+            self.reader = Reader(self._heads, self._forms, self._others)
+        return is_new
+
+    def _learn_names(self, names: set[str]) -> bool:
+        new = names - self._forms.keys() - self._others
+        has_begun = bool(self._forms or self._others)
+        self._others |= {name for name in new if not is_judged(name)}
+        for name in new - self._others:
+            self._forms[name] = Form(name, is_optional=has_begun)  # alerts before these did not show it
+        return bool(new)
+
+    def _learn_kinds(self, alerts: Sequence[Head]) -> bool:
+        is_new = False
+        for name, vocabulary in self._heads.items():
+            is_new |= vocabulary.widen({text for head in alerts if (text := getattr(head, name)) is not None})
+        return is_new
+
+    def _forget(self) -> None:
+        self._heads = {name: Vocabulary(most_words=512, most_rounds=128) for name in ("hostname", "priority", "rule")}
+        self._forms: dict[str, Form] = {}
+        self._others: set[str] = set()  # names of fields that are not judged
