@@ -17,7 +17,7 @@ from falco_enrichment_exporter.core.lines import LineBuffer
 from falco_enrichment_exporter.core.rotation import Change, FileFacts, compare
 from falco_enrichment_exporter.exposition.telemetry import Tally
 from falco_enrichment_exporter.sources.follower import FollowedPath, OpenFile
-from falco_enrichment_exporter.sources.looking import Patterns, Sight, look
+from falco_enrichment_exporter.sources.looking import Known, Listing, Looker, Patterns, Sight, look_at_held
 from falco_enrichment_exporter.sources.marks import NO_ANCHOR, FileMark, Identity, identity_of
 from falco_enrichment_exporter.sources.notices import News, Notices
 from falco_enrichment_exporter.sources.opening import Opener
@@ -63,6 +63,8 @@ class FileSource:
         self._on_pipes = on_pipes
         self._buffer = LineBuffer(limit_bytes, min(limit_bytes, READ_BYTES))
         self._warm = WarmSearch(fleet, limit_bytes)
+        self._looker = Looker()
+        self._known: dict[str, Known] | None = None  # of the paths, while nothing happens
         self._touched: set[FollowedPath] = set()  # since the last look at everything
         self._grown: dict[OpenFile, FollowedPath] = {}  # files that have more
         self._failed: dict[OpenFile, FollowedPath] = {}  # those that could not be read, until the next look
@@ -136,21 +138,23 @@ class FileSource:
         return self._patterns.has_match(path) or self.paths.has_base_of(path)
 
     async def _look_at(self, files: Mapping[OpenFile, FollowedPath]) -> None:
-        held = {file.identity: file.content.descriptor for file in files}
-        sight = await asyncio.to_thread(look, {}, {key: number for key, number in held.items() if number is not None})
+        held = {file.identity: number for file in files if (number := file.content.descriptor) is not None}
+        found = await asyncio.to_thread(look_at_held, held)
         for file, followed in files.items():
-            if file.identity in sight.held:
-                await self._update(followed, file, sight.held[file.identity])
+            if file.identity in found:
+                await self._update(followed, file, found[file.identity])
 
     async def _look_at_all(self) -> None:
         """Compare what is held open with what is under the paths; open, move and close accordingly."""
         now = asyncio.get_running_loop().time()
         self._grown |= self._failed
         self._failed.clear()
-        if left := self.paths.left_files():
+        left = self.paths.left_files() if self._known is None else {}
+        if left:
             await self._look_at(left)
-        known = {followed.path: followed.known_facts for followed in self.paths}
-        sight = await asyncio.to_thread(self._look, known)
+        known = self._known or self.paths.known()
+        sight, listing = await asyncio.to_thread(self._look, known)
+        self._known = None if sight.paths or left or listing else known  # until something is read
         for path, found in sight.paths.items():
             followed = self.paths[path]
             self._touched.add(followed)
@@ -158,18 +162,23 @@ class FileSource:
                 self._lose(followed, found, now)
             else:
                 await self._meet(followed, found, now)
-        await self._find_rotated()
+        await self._find_rotated(listing)
         await self._fill(sight)
-        for unfinished in await self.paths.close_quiet(now):
+        for unfinished in await self.paths.close_quiet(now) if left else ():
             self._fleet.reject("unfinished")
             self._tally.lost["unfinished"] += unfinished
-        self.paths.forget_gone(self._patterns)
+        if sight.paths:
+            self.paths.forget_gone(self._patterns)
         self._on_pipes(sight.pipes)
-        self._notices.watch(self._patterns.folders() | self.paths.folders())
-        self._tally.is_notified = self._notices.is_up
+        if self._known is None or self._looker.was_whole:
+            self._notices.watch(self._patterns.folders() | self.paths.folders())
+            self._tally.is_notified = self._notices.is_up
 
-    def _look(self, known: dict[str, FileFacts | None]) -> Sight:
-        return look(dict.fromkeys(self._patterns.expand()) | known, {})
+    def _look(self, known: dict[str, Known]) -> tuple[Sight, Listing | None]:
+        """Look at the paths; if all is as it was, at the folders, too."""
+        known |= {path: Known(os.path.dirname(path)) for path in self._patterns.expand() if path not in known}
+        sight = self._looker.look(known)
+        return sight, None if sight.paths or self._opener.is_first else self._rotated.list_changed()
 
     async def _meet(self, followed: FollowedPath, found: FileFacts, now: float) -> None:
         """Take notice of what is under a path: the file that was there, grown perhaps, or another one."""
@@ -188,6 +197,7 @@ class FileSource:
                 self._lose(followed, error, now)
 
     async def _update(self, followed: FollowedPath, file: OpenFile, facts: FileFacts) -> None:
+        self._known = None
         self._touched.add(followed)
         if file.left_at is not None and facts.size_bytes > file.facts.size_bytes:
             file.left_at = asyncio.get_running_loop().time()
@@ -209,6 +219,7 @@ class FileSource:
 
     async def _begin_anew(self, followed: FollowedPath, file: OpenFile) -> None:
         """Read a file that was truncated or rewritten from its start, and what was not read of it from a copy."""
+        self._grown.setdefault(file, followed)  # so that it is not closed to make room for its copies
         offset_bytes = file.offset_bytes
         if file.is_waiting:
             file.copy_of = None
@@ -252,10 +263,10 @@ class FileSource:
                 if self._is_starting:
                     followed.unreadable = found
 
-    async def _find_rotated(self) -> None:
+    async def _find_rotated(self, listing: Listing | None) -> None:
         if self._opener.is_first:
             await self._rotated.pass_over()
-        for followed, file in await self._rotated.open_new():
+        for followed, file in await self._rotated.open_new(listing):
             self._note_growth(followed, file)
         if self._rotated.has_more:
             return  # there was no room for all
@@ -274,6 +285,7 @@ class FileSource:
     async def _read_turn(self) -> bool:
         """Read a bounded piece of every file that has grown, in turn; tell whether any has more."""
         for file, followed in list(self._grown.items()):
+            self._known = None
             try:
                 await self._read(followed, file)
             except OSError as error:

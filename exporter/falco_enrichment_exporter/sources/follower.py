@@ -11,6 +11,7 @@ from typing import Final
 from falco_enrichment_exporter.core.intake import Intake
 from falco_enrichment_exporter.core.lines import Block, LineBuffer
 from falco_enrichment_exporter.core.rotation import FileFacts
+from falco_enrichment_exporter.sources.looking import Known
 from falco_enrichment_exporter.sources.marks import (
     ANCHOR_BYTES,
     NO_ANCHOR,
@@ -209,6 +210,14 @@ class FollowedPath:
         if self.current is not None:
             return self.current.facts
         return self.parked.facts if self.parked is not None else None
+
+    @property
+    def known(self) -> Known:
+        """What is known of the path, to be compared with what is there."""
+        facts, descriptor = self.known_facts, None
+        if self.current is not None and len(set(self.names)) == 1:  # it is no link
+            descriptor = self.current.content.descriptor
+        return Known(os.path.dirname(self.path), facts, descriptor)
 
     @property
     def known_places(self) -> list[Place]:

@@ -25,10 +25,9 @@ _SETTLED_NS: Final = 2 * 10**9  # a folder may change again within the tick of i
 
 @dataclass(frozen=True, slots=True)
 class Sight:
-    """What a look has found: what is new under the paths, facts of files held open, and the pipes."""
+    """What a look at paths has found: what is new under them, and the pipes."""
 
     paths: dict[str, FileFacts | OSError] = field(default_factory=dict)
-    held: dict[Identity, FileFacts] = field(default_factory=dict)
     pipes: dict[str, Identity] = field(default_factory=dict)
 
 
@@ -75,24 +74,102 @@ class Patterns:
         return paths
 
 
-def look(paths: Mapping[str, FileFacts | None], held: Mapping[Identity, int]) -> Sight:
-    """Look at the paths, and at held files by their descriptor; what is as it was known to be is left out."""
-    sight = Sight()
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What is known of a path: its folder, and the file that was there.
+
+    ``descriptor`` is that of the file if it is held open and the path is no link: only then does its folder tell
+    whether it is still the same file.
+    """
+
+    folder: str
+    facts: FileFacts | None = None
+    descriptor: int | None = None
+
+
+class Looker:
+    """Looks at paths again and again; what is as it was known to be is left out.
+
+    As long as its folder is as it was, a path has the file that it had, which is asked by its descriptor: that costs
+    half. What does not show in the folder (a file that is mounted over another) is found by looking at all paths every
+    ``whole_seconds``. Blocking.
+    """
+
+    def __init__(self, *, settled_ns: int = _SETTLED_NS, whole_seconds: float = 5) -> None:
+        self._settled_ns = settled_ns
+        self._whole_seconds = whole_seconds
+        self._folders: dict[str, object] = {}
+        self._due = 0.0
+        self.was_whole = False  # the last look
+
+    def look(self, paths: Mapping[str, Known]) -> Sight:
+        """Look at these paths."""
+        sight = Sight()
+        same = self._unchanged({known.folder for known in paths.values()})
+        for path, known in paths.items():
+            facts = known.facts
+            if known.descriptor is not None and known.folder in same and _is_as_known(known.descriptor, facts):
+                continue
+            try:
+                found = os.stat(path)
+            except OSError as error:
+                sight.paths[path] = error
+            else:
+                if facts is None or not _is_same(found, facts):
+                    _enter(sight, path, found)
+        return sight
+
+    def _unchanged(self, folders: Iterable[str]) -> set[str]:
+        """Return the folders that are as they were at the last look, before the paths in them were looked at."""
+        stamps = {folder: self._stamp(folder) for folder in folders}
+        same = {folder for folder, stamp in stamps.items() if stamp is not None and stamp == self._folders.get(folder)}
+        self._folders = stamps
+        self.was_whole = time.monotonic() >= self._due
+        if not self.was_whole:
+            return same
+        self._due = time.monotonic() + self._whole_seconds
+        return set()
+
+    def _stamp(self, folder: str) -> object:
+        """Return what changes with a folder; None while it may have changed without a trace, or cannot be seen."""
+        try:
+            found = os.stat(folder or ".")
+        except OSError:
+            return None
+        is_settled = max(found.st_ctime_ns, found.st_mtime_ns) < time.time_ns() - self._settled_ns
+        return (found.st_dev, found.st_ino, found.st_mtime_ns, found.st_ctime_ns) if is_settled else None
+
+
+def _is_as_known(descriptor: int, facts: FileFacts | None) -> bool:
+    try:
+        return facts is not None and _is_same(os.fstat(descriptor), facts)
+    except OSError:
+        return False
+
+
+def _is_same(found: os.stat_result, facts: FileFacts) -> bool:
+    return (
+        found.st_size == facts.size_bytes
+        and found.st_mtime_ns == facts.changed_ns
+        and found.st_ino == facts.inode
+        and found.st_dev == facts.device
+    )
+
+
+def _enter(sight: Sight, path: str, found: os.stat_result) -> None:
+    if stat.S_ISFIFO(found.st_mode):
+        sight.pipes[path] = found.st_dev, found.st_ino
+    else:
+        sight.paths[path] = facts_of(found) if stat.S_ISREG(found.st_mode) else _refusal(path, found)
+
+
+def look_at_held(held: Mapping[Identity, int]) -> dict[Identity, FileFacts]:
+    """Look at files that are held open, by their descriptors. Blocking, as a look is at a network file system."""
+    found = {}
     for identity, descriptor in held.items():
         with contextlib.suppress(OSError):  # what is wrong with it shows when it is read
-            sight.held[identity] = facts_of(os.fstat(descriptor))
-    for path, known in paths.items():
-        try:
-            found = os.stat(path)
-        except OSError as error:
-            sight.paths[path] = error
-            continue
-        if known is None or _is_news(known, found):
-            if stat.S_ISFIFO(found.st_mode):
-                sight.pipes[path] = found.st_dev, found.st_ino
-            else:
-                sight.paths[path] = facts_of(found) if stat.S_ISREG(found.st_mode) else _refusal(path, found)
-    return sight
+            found[identity] = facts_of(os.fstat(descriptor))
+    return found
 
 
 def list_files(folder: str) -> Listing:
@@ -122,15 +199,6 @@ class Folders:
             seen[folder] = changed_ns if changed_ns < time.time_ns() - _SETTLED_NS else -1
         self._seen = seen
         return found
-
-
-def _is_news(known: FileFacts, found: os.stat_result) -> bool:
-    return (
-        found.st_size != known.size_bytes
-        or found.st_mtime_ns != known.changed_ns
-        or found.st_ino != known.inode
-        or found.st_dev != known.device
-    )
 
 
 def _refusal(path: str, found: os.stat_result) -> OSError:

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from falco_enrichment_exporter.core.rotation import FileFacts
 from falco_enrichment_exporter.sources.follower import FollowedPath, OpenFile, unrotated
-from falco_enrichment_exporter.sources.looking import Patterns
+from falco_enrichment_exporter.sources.looking import Known, Patterns
 from falco_enrichment_exporter.sources.marks import FileMark, Identity, Place, identity_of
 from falco_enrichment_exporter.sources.shelf import Kin, Shelf
 
@@ -60,6 +60,10 @@ class FollowedPaths:
         """Say how far every file was taken in."""
         return [mark for followed in self._paths.values() for mark in followed.marks()]
 
+    def known(self) -> dict[str, Known]:
+        """Say what is known of every path, to be compared with what is there."""
+        return {path: followed.known for path, followed in self._paths.items()}
+
     def named(self, name: str) -> FollowedPath | None:
         """Return the path whose file the kernel calls so."""
         return self._names.get(name)
@@ -87,7 +91,8 @@ class FollowedPaths:
 
     def left_files(self) -> dict[OpenFile, FollowedPath]:
         """Return the files that are no longer under their paths."""
-        return {file: followed for followed in self._paths.values() for file in followed.left}
+        paths = [followed for followed in self._paths.values() if followed.left]
+        return {file: followed for followed in paths for file in followed.left}
 
     def kin(self, followed: FollowedPath) -> list[FollowedPath]:
         """Return the paths whose files something under this path may be a copy of, by the names; itself among them."""
@@ -164,8 +169,8 @@ class FollowedPaths:
 
     def forget_gone(self, patterns: Patterns) -> None:
         """Forget the paths of a glob whose files are gone; paths that are named stay."""
-        for followed in self:
-            if followed.is_gone and followed.path not in patterns and not followed.marks():
+        for followed in [followed for followed in self._paths.values() if followed.is_gone]:
+            if followed.path not in patterns and not followed.marks():
                 del self._paths[followed.path]
                 self._names = {name: known for name, known in self._names.items() if known is not followed}
                 self._folders = {os.path.dirname(name) for name in self._names}

@@ -57,7 +57,8 @@ class PlainBytes:
         return await self._file.readinto(free) or 0
 
     async def close(self) -> None:
-        """Close the file."""
+        """Close the file. Its descriptor may be another file's from then on."""
+        self._number = -1
         await self._file.close()
 
 

@@ -28,12 +28,16 @@ class RotatedFiles:
         strangers = [(name, facts) for name, facts in found if self._paths.named(name) is None]
         self._old = {identity_of(facts): os.path.dirname(name) for name, facts in strangers}
 
-    async def open_new(self) -> list[tuple[FollowedPath, OpenFile]]:
-        """Open what is new since the last look, as far as there is room."""
+    def list_changed(self) -> Listing:
+        """List the files of the folders in which something has happened since the last look. Blocking."""
         if self.has_more:
             self._folders = Folders()
             self.has_more = False
-        found = self._strangers(await asyncio.to_thread(self._folders.list_changed, self._paths.folders()))
+        return self._folders.list_changed(self._paths.folders())
+
+    async def open_new(self, listing: Listing | None = None) -> list[tuple[FollowedPath, OpenFile]]:
+        """Open what is new since the last look, as far as there is room."""
+        found = self._strangers(await asyncio.to_thread(self.list_changed) if listing is None else listing)
         followed = self._paths if found else ()
         return [(path, file) for path in followed for file in await self._open(path, found)]
 

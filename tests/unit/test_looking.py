@@ -1,0 +1,121 @@
+"""A look at paths finds whatever has happened to them, though it asks most files by their descriptors."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from falco_enrichment_exporter.sources.looking import Known, Looker
+from falco_enrichment_exporter.sources.reading import facts_of
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Path:
+    """Make a log in a folder of its own."""
+    path = tmp_path / "logs" / "falco.log"
+    path.parent.mkdir()
+    path.write_text("one\n")
+    return path
+
+
+@pytest.fixture
+def known(log: Path) -> Iterator[Known]:
+    """Hold the log open."""
+    descriptor = os.open(log, os.O_RDONLY)
+    yield Known(str(log.parent), facts_of(os.fstat(descriptor)), descriptor)
+    os.close(descriptor)
+
+
+def settled_looker(log: Path, known: Known) -> Looker:
+    """Return a looker that has seen the folder as it is."""
+    looker = Looker(settled_ns=0, whole_seconds=3600)
+    looker.look({str(log): known})
+    assert looker.was_whole
+    assert not looker.look({str(log): known}).paths
+    assert not looker.was_whole
+    return looker
+
+
+def append(log: Path) -> None:
+    """Write a line."""
+    with log.open("a") as file:
+        file.write("two\n")
+
+
+def truncate(log: Path) -> None:
+    """Empty the log."""
+    os.truncate(log, 0)
+
+
+def rewrite(log: Path) -> None:
+    """Write as much as there is, at another time."""
+    log.write_text("two\n")
+    os.utime(log, ns=(1, 1))
+
+
+def rotate(log: Path) -> None:
+    """Put another file in its place, one of the same size and time."""
+    found = log.stat()
+    log.rename(log.with_suffix(".1"))
+    log.write_text("two\n")
+    os.utime(log, ns=(found.st_atime_ns, found.st_mtime_ns))
+
+
+def move_over(log: Path) -> None:
+    """Move another file over it."""
+    other = log.with_suffix(".new")
+    other.write_text("another\n")
+    other.rename(log)
+
+
+def swap_folder(log: Path) -> None:
+    """Put another folder in the place of its folder."""
+    other = log.parent.with_name("other")
+    shutil.copytree(log.parent, other)
+    log.parent.rename(log.parent.with_name("old"))
+    other.rename(log.parent)
+
+
+@pytest.mark.parametrize("happens", [append, truncate, rewrite, rotate, move_over, swap_folder])
+def test_whatever_happens_to_a_file_is_seen_at_the_next_look(log: Path, known: Known, happens: object) -> None:
+    """Also what only its folder tells."""
+    looker = settled_looker(log, known)
+    assert callable(happens)
+    happens(log)
+
+    assert looker.look({str(log): known}).paths == {str(log): facts_of(log.stat())}
+
+
+@pytest.mark.parametrize("what", ["file", "folder"])
+def test_a_file_that_is_gone_is_seen_to_be(log: Path, known: Known, what: str) -> None:
+    """Though it is held open."""
+    looker = settled_looker(log, known)
+    if what == "file":
+        log.unlink()
+    else:
+        shutil.rmtree(log.parent)
+
+    assert isinstance(looker.look({str(log): known}).paths[str(log)], FileNotFoundError)
+
+
+def test_a_folder_that_has_just_changed_tells_nothing(log: Path, known: Known) -> None:
+    """Its time goes in steps: it may change again within one."""
+    other = replace(known, facts=facts_of(Path(__file__).stat()), descriptor=os.open(__file__, os.O_RDONLY))
+    looker = Looker(settled_ns=3600 * 10**9, whole_seconds=3600)
+    for _ in range(3):
+        assert looker.look({str(log): other}).paths == {str(log): known.facts}
+    os.close(other.descriptor or 0)
+
+
+def test_what_does_not_show_in_a_folder_is_seen_when_all_paths_are_looked_at(log: Path, known: Known) -> None:
+    """As if another file were mounted over it."""
+    other = replace(known, facts=facts_of(Path(__file__).stat()), descriptor=os.open(__file__, os.O_RDONLY))
+    looker = settled_looker(log, known)
+    assert not looker.look({str(log): other}).paths
+    looker = Looker(settled_ns=0, whole_seconds=0)
+    for _ in range(2):
+        assert looker.look({str(log): other}).paths == {str(log): known.facts}
+    os.close(other.descriptor or 0)
