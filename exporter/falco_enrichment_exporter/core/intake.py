@@ -89,7 +89,7 @@ class Intake:
     def _take_apart(self, chunk: Block, *, is_unwrapped: bool) -> None:
         """Fold Falco's own messages, which look like nothing else, apart from what stands around them."""
         for lines, is_internal in chunk.around(_INTERNAL):
-            known = None if is_internal or len(lines) == len(chunk) else self._fleet.alerts.decode(lines)
+            known = None if is_internal or lines == chunk else self._fleet.alerts.decode(lines)
             if known is not None:
                 self._fleet.fold_alike(known)
             elif (heads := records.decode_block(lines)) is not None:

@@ -7,7 +7,7 @@ way, which decodes whatever there may be, and is learned from.
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import msgspec
 from msgspec import UNSET
@@ -58,8 +58,9 @@ class Reader:
                 ("output_fields", fields),
                 ("priority", heads["priority"].type),
                 ("rule", heads["rule"].type),
-                ("source", Literal[SYSCALL]),
             ],
+            tag_field="source",
+            tag=SYSCALL,
             kw_only=True,
             gc=False,
         )
@@ -82,7 +83,7 @@ class Reader:
 
     def count(self, alerts: Sequence[Alike]) -> None:
         """Count alerts by kind and codes."""
-        hostnames, shown, priorities, rules, _ = zip(*map(astuple, alerts), strict=True)
+        hostnames, shown, priorities, rules = zip(*map(astuple, alerts), strict=True)
         codes = self._lens.codes(list(zip(*map(astuple, shown), strict=True)))
         self.counts.update(zip(hostnames, priorities, rules, *codes, strict=True))
 

@@ -28,6 +28,11 @@ def canonical(raw: dict[str, Any]) -> Fields:
     memory_unit = _memory_unit(raw)
     fields: Fields = {}
     for key, value in raw.items():
+        if type(value) is int and -(1 << 63) <= value < 1 << 63:  # most are
+            name, factor = _base_unit(key, memory_unit)
+            if factor == 1:
+                fields[name] = value
+                continue
         text = value if isinstance(value, str) else None
         known = number(value) if text is None or (is_all_text and not key.startswith(_TEXT_PREFIXES)) else None
         if known is not None:
