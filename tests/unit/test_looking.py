@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -79,14 +79,19 @@ def swap_folder(log: Path) -> None:
     other.rename(log.parent)
 
 
+@pytest.mark.parametrize("is_notified", [False, True])
 @pytest.mark.parametrize("happens", [append, truncate, rewrite, rotate, move_over, swap_folder])
-def test_whatever_happens_to_a_file_is_seen_at_the_next_look(log: Path, known: Known, happens: object) -> None:
-    """Also what only its folder tells."""
+def test_whatever_happens_to_a_file_is_seen_at_the_next_look(
+    log: Path, known: Known, happens: Callable[[Path], None], *, is_notified: bool
+) -> None:
+    """Also what only its folder tells; of what keeps its size the kernel tells."""
     looker = settled_looker(log, known)
-    assert callable(happens)
     happens(log)
+    seen = looker.look({str(log): known}, is_notified=is_notified).paths
 
-    assert looker.look({str(log): known}).paths == {str(log): facts_of(log.stat())}
+    assert seen == ({} if is_notified and happens is rewrite else {str(log): facts_of(log.stat())})
+    whole = Looker(whole_seconds=0).look({str(log): known}, is_notified=is_notified)
+    assert whole.paths == {str(log): facts_of(log.stat())}
 
 
 @pytest.mark.parametrize("what", ["file", "folder"])

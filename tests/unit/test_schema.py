@@ -3,12 +3,14 @@
 import json
 from collections import Counter
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from falco_enrichment_exporter.core.domains import domain_of
 from falco_enrichment_exporter.core.fleet import Fleet
 from falco_enrichment_exporter.core.intake import CHUNK_BYTES, LEARN_BYTES, Intake
 from falco_enrichment_exporter.core.lines import Block
@@ -16,6 +18,11 @@ from falco_enrichment_exporter.core.records import decode
 from falco_enrichment_exporter.core.schema import MOST_NAMES
 from snapshots import make_fields, make_fleet, make_line
 
+CORPUS = [
+    json.loads(line)
+    for path in sorted((Path(__file__).parents[1] / "data" / "completeness").glob("*.jsonl"))
+    for line in path.read_text().splitlines()
+]
 LIMIT = 1 << 20
 PADDING = "x" * 900  # so that a dozen alerts are enough to learn from
 MANY = 12
@@ -162,6 +169,20 @@ def test_every_form_of_a_field_lets_what_means_something_be_seen(name: str, pad:
             lines += block
 
     assert counts(fleet) == counts(one_by_one(lines))
+
+
+@pytest.mark.parametrize("entry", CORPUS, ids=[str(number) for number in range(len(CORPUS))])
+def test_an_alert_of_the_corpus_is_judged_as_by_itself(entry: dict[str, Any]) -> None:
+    """A schema of nothing else ignores all that judging this alert does not need, and nothing that it needs."""
+    fields = entry["alert"]["output_fields"]
+    for left_out in (None, *{domain_of(name) for name in fields if domain_of(name)}):
+        shown = {name: value for name, value in fields.items() if left_out is None or domain_of(name) is not left_out}
+        lines = [line_of(shown, source=entry["alert"]["source"])] * MANY
+        fleet = make_fleet()
+        take(fleet, lines)
+        take(fleet, lines)
+
+        assert counts(fleet) == counts(one_by_one([*lines, *lines]))
 
 
 def test_a_rule_of_falcos_own_is_none_however_many_rules_there_are() -> None:

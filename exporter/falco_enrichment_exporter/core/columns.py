@@ -40,10 +40,13 @@ _NAMED: Final = {str(token): token for token in (None, *TOKENS)}
 class Column:
     """One judged field: how to look at it, given what its type admits. ``at`` is its place among the columns."""
 
-    def __init__(self, form: Form, forms: Mapping[str, Form], places: Mapping[str, int]) -> None:
+    def __init__(
+        self, form: Form, forms: Mapping[str, Form], places: Mapping[str, int], ignored: frozenset[Token]
+    ) -> None:
         self.name = form.name
         self._at = places[form.name]
-        self._meanings = meanings = form.meanings()
+        self._ignored = ignored
+        self._meanings = meanings = form.meanings(ignored)
         needed = BY_OTHERS[form.name][0] if form.name in BY_OTHERS else ()
         self._others = [(name, places[name]) for name in needed if name in places]
         self._may_relate = _relation(form, forms, places)
@@ -87,7 +90,7 @@ class Column:
     def _look_at_values(self, columns: Columns) -> Iterable[Code]:
         """Look at each value once: they are few."""
         column = columns[self._at]
-        tokens = {value: meaning_of_value(self.name, value) for value in set(column)}
+        tokens = {value: self._kept(meaning_of_value(self.name, value)) for value in set(column)}
         return map((tokens | self._meanings).__getitem__, column)
 
     def _relate(self, columns: Columns) -> Iterable[Code]:
@@ -98,7 +101,10 @@ class Column:
     def _meaning(self, values: Sequence[Any]) -> Token:
         """Return what the field means in an alert, of which the fields that it depends on are given."""
         fields = {name: value for (name, _), value in zip(self._others, values, strict=True) if value is not UNSET}
-        return meaning_of(self.name, fields) if self.name in fields else ABSENT
+        return self._kept(meaning_of(self.name, fields)) if self.name in fields else ABSENT
+
+    def _kept(self, token: Token) -> Token:
+        return token if token not in self._ignored else None
 
 
 def _relation(form: Form, forms: Mapping[str, Form], places: Mapping[str, int]) -> Callable[[Columns], bool] | None:
@@ -125,8 +131,8 @@ def _may_echo(names: Sequence[Any], identities: Sequence[Any], *, is_short: bool
 class Lens:
     """The judged fields of a schema, and what becomes of them: a code each for those that can tell anything."""
 
-    def __init__(self, forms: Mapping[str, Form], places: Mapping[str, int]) -> None:
-        columns = [Column(form, forms, places) for form in forms.values()]
+    def __init__(self, forms: Mapping[str, Form], places: Mapping[str, int], ignored: frozenset[Token]) -> None:
+        columns = [Column(form, forms, places, ignored) for form in forms.values()]
         self._telling = [column for column in columns if column.look is not None]
         self._looks = [column.look for column in columns if column.look is not None]
         self.evidence = Meanings([column.name for column in columns], self._telling)

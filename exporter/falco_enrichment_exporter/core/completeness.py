@@ -16,13 +16,12 @@ from falco_enrichment_exporter.core.evidence import (
     ASSIGNED,
     BY_DIGEST,
     BY_KUBELET,
-    ECHO,
     EMPTY,
     HOST,
     IDENTITY,
     KERNEL,
     KERNEL_PID,
-    NA,
+    MISSING,
     NO_IMAGES,
     NO_KUBELET,
     NULL,
@@ -53,7 +52,6 @@ class Verdict(NamedTuple):
     detail: str = ""
 
 
-_MISSING: Final = frozenset({NULL, EMPTY, NA, SENTINEL, ECHO})
 _OF_KERNEL: Final = frozenset((*PROGRAM, "proc.args", "proc.env", "proc.cwd"))
 _ROOTS: Final = (*ROOT_NAMES, 1, 2)  # names and pids of what has no parent
 
@@ -113,7 +111,7 @@ class _Case:
     def _missing(self, name: str) -> str:
         """Return the kind in which a field is missing; empty if it holds something."""
         token = self._tokens[name]
-        return str(token) if token in _MISSING else ""
+        return str(token) if token in MISSING else ""
 
     def _is_process_lost(self) -> bool:
         """Say whether Falco knew nothing of the process."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final
 
-from falco_enrichment_exporter.core.domains import NUMBERS, domain_of
+from falco_enrichment_exporter.core.domains import NUMBERS, Domain, domain_of
 
 HOST: Final = "host"
 KERNEL: Final = "kthreadd"  # the parent of the kernel's threads
@@ -40,6 +40,19 @@ TOKENS: Final[tuple[Token, ...]] = (
     *(HOST, KERNEL, *PAUSE, *NO_IMAGES, *NO_KUBELET, *ROOT_NAMES, *ROOT_PIDS),
 )
 """All that a value can mean."""
+
+_PROCESSES: Final = frozenset({Domain.PROCESS, Domain.PROCESS_TREE})
+EXCUSING: Final[dict[Token, frozenset[Domain]]] = {
+    **dict.fromkeys((SANDBOX, BY_DIGEST, *PAUSE), frozenset({Domain.CONTAINER_IMAGE})),
+    **dict.fromkeys(NO_IMAGES, frozenset({Domain.CONTAINER_IMAGE, Domain.KUBERNETES})),
+    **dict.fromkeys((BY_KUBELET, *NO_KUBELET), frozenset({Domain.KUBERNETES})),
+    ASSIGNED: frozenset({Domain.USER_NAME}),
+    **dict.fromkeys((KERNEL, *ROOT_NAMES, *ROOT_PIDS), _PROCESSES),
+}
+"""What matters only where fields of some domains are missing: it may excuse them."""
+
+MISSING: Final = frozenset({NULL, EMPTY, NA, SENTINEL, ECHO})
+"""The kinds in which a value is missing."""
 
 _GONE: Final[dict[Any, Token]] = {None: NULL, "": EMPTY, "<NA>": NA, "N/A": NA}
 _UNKNOWN: Final[dict[Any, Token]] = {-1: SENTINEL, UNKNOWN_ID: SENTINEL}

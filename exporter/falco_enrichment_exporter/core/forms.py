@@ -11,11 +11,14 @@ from typing import Annotated, Any, Final, Literal
 
 from msgspec import UNSET, Meta, UnsetType
 
+from falco_enrichment_exporter.core.domains import domain_of
 from falco_enrichment_exporter.core.evidence import (
     ASSIGNED_FROM,
     BY_OTHERS,
     BY_VALUE,
+    EXCUSING,
     FULL_ID_CHARS,
+    MISSING,
     NULL,
     RELATED,
     Token,
@@ -131,12 +134,20 @@ class Form:
         """Say whether the type admits all scalars."""
         return self._kind is _Kind.ANY
 
-    def type(self) -> Any:
-        """Return the type that takes the values so far; msgspec refuses others. Never lists and objects."""
+    @property
+    def may_be_missing(self) -> bool:
+        """Say whether the type admits anything that says nothing."""
+        return self.name == "container.name" or not MISSING.isdisjoint(self.meanings().values())
+
+    def type(self, ignored: frozenset[Token] = frozenset()) -> Any:
+        """Return the type that takes the values so far; msgspec refuses others. Never lists and objects.
+
+        Words of a vocabulary become what they mean, unless that is ignored.
+        """
         most_chars = FULL_ID_CHARS - 1 if self.is_short else None
         parts: list[Any] = [type(None)] * self.is_nullable + [UnsetType] * self.is_optional
         if self.has_vocabulary:
-            parts += [self._type_of_words()] if self._vocabulary.words else []
+            parts += [self._type_of_words(ignored)] if self._vocabulary.words else []
         elif self._kind is _Kind.LONG:
             parts += [Annotated[str, Meta(min_length=self._least_chars, max_length=most_chars)]]
         elif self._kind is _Kind.COUNT:
@@ -145,19 +156,27 @@ class Form:
             parts += [Annotated[str, Meta(max_length=most_chars)], int, float, bool, type(None)]
         return reduce(or_, parts)
 
-    def _type_of_words(self) -> Any:
+    def _type_of_words(self, ignored: frozenset[Token]) -> Any:
         words = self._vocabulary.words
         if self.name in RELATED:  # then it is compared with another field
             return Literal[tuple(sorted(words))]
-        return words_that_mean({word: meaning_of_value(self.name, word) for word in words})
+        tokens = {word: meaning_of_value(self.name, word) for word in words}
+        return words_that_mean({word: token if token not in ignored else None for word, token in tokens.items()})
 
-    def meanings(self) -> dict[Any, Token]:
+    def meanings(self, ignored: frozenset[Token] = frozenset()) -> dict[Any, Token]:
         """Return the values that mean something by themselves, of those that the type admits."""
         found: dict[Any, Token] = dict(meanings(self.name)) if self.is_any else {}
         words = self._vocabulary.words if self.has_vocabulary else ()
         found |= {word: token for word in words if (token := meaning_of_value(self.name, word)) is not None}
+        found = {value: token for value, token in found.items() if token not in ignored}
         found |= {None: NULL} if self.is_nullable else {}
         return found | ({UNSET: ABSENT} if self.is_optional else {})
+
+
+def ignored(forms: Iterable[Form]) -> frozenset[Token]:
+    """Return what need not be told of alerts of these forms: what excuses, where nothing that it excuses is missing."""
+    domains = {domain_of(form.name) for form in forms if form.may_be_missing}
+    return frozenset(token for token, excused in EXCUSING.items() if excused.isdisjoint(domains))
 
 
 def words_that_mean(tokens: Mapping[Any, Token]) -> Any:

@@ -16,7 +16,7 @@ from msgspec.structs import astuple
 from falco_enrichment_exporter.core.catalog import SYSCALL
 from falco_enrichment_exporter.core.columns import Lens
 from falco_enrichment_exporter.core.evidence import Evidence, is_judged
-from falco_enrichment_exporter.core.forms import Form, Vocabulary
+from falco_enrichment_exporter.core.forms import Form, Vocabulary, ignored
 from falco_enrichment_exporter.core.lines import Block
 from falco_enrichment_exporter.core.records import Head, is_internal
 
@@ -37,11 +37,12 @@ class Reader:
 
     def __init__(self, heads: Mapping[str, Vocabulary], forms: Mapping[str, Form], others: Iterable[str]) -> None:
         names = sorted([*forms, *others])  # as Falco sorts them
+        unneeded = ignored(forms.values())
         attributes = {name: f"field_{at}" for at, name in enumerate(names)}
         fields = msgspec.defstruct(
             "Fields",
             [
-                (attribute, forms[name].type(), *([UNSET] * forms[name].is_optional))
+                (attribute, forms[name].type(unneeded), *([UNSET] * forms[name].is_optional))
                 if name in forms
                 else (attribute, Any, None)
                 for name, attribute in attributes.items()
@@ -67,7 +68,7 @@ class Reader:
         self._decoder = msgspec.json.Decoder(alert)
         self._has_any_rule = not heads["rule"].is_closed
         places = {name: at for at, name in enumerate(names)}
-        self._lens = Lens({name: forms[name] for name in names if name in forms}, places)
+        self._lens = Lens({name: forms[name] for name in names if name in forms}, places, unneeded)
         self.counts: Counter[tuple[Any, ...]] = Counter()
 
     def decode(self, block: Block) -> list[Alike] | None:

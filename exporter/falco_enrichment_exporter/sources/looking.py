@@ -91,8 +91,8 @@ class Looker:
     """Looks at paths again and again; what is as it was known to be is left out.
 
     As long as its folder is as it was, a path has the file that it had, which is asked by its descriptor: that costs
-    half. What does not show in the folder (a file that is mounted over another) is found by looking at all paths every
-    ``whole_seconds``. Blocking.
+    half, and an eighth if only its size is asked for, which does where the kernel tells of changes. What does not show
+    so (a file that is mounted over another) is found by looking at all paths every ``whole_seconds``. Blocking.
     """
 
     def __init__(self, *, settled_ns: int = _SETTLED_NS, whole_seconds: float = 5) -> None:
@@ -102,13 +102,14 @@ class Looker:
         self._due = 0.0
         self.was_whole = False  # the last look
 
-    def look(self, paths: Mapping[str, Known]) -> Sight:
+    def look(self, paths: Mapping[str, Known], *, is_notified: bool = False) -> Sight:
         """Look at these paths."""
         sight = Sight()
+        is_as_known = _has_known_size if is_notified else _is_as_known
         same = self._unchanged({known.folder for known in paths.values()})
         for path, known in paths.items():
             facts = known.facts
-            if known.descriptor is not None and known.folder in same and _is_as_known(known.descriptor, facts):
+            if known.descriptor is not None and known.folder in same and is_as_known(known.descriptor, facts):
                 continue
             try:
                 found = os.stat(path)
@@ -138,6 +139,13 @@ class Looker:
             return None
         is_settled = max(found.st_ctime_ns, found.st_mtime_ns) < time.time_ns() - self._settled_ns
         return (found.st_dev, found.st_ino, found.st_mtime_ns, found.st_ctime_ns) if is_settled else None
+
+
+def _has_known_size(descriptor: int, facts: FileFacts | None) -> bool:
+    try:
+        return facts is not None and os.lseek(descriptor, 0, os.SEEK_END) == facts.size_bytes  # reading seeks first
+    except OSError:
+        return False
 
 
 def _is_as_known(descriptor: int, facts: FileFacts | None) -> bool:
