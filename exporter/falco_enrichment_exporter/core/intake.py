@@ -16,7 +16,7 @@ from falco_enrichment_exporter.core.records import Record, Rejection
 from falco_enrichment_exporter.core.schema import Alike
 
 NEEDLE: Final = b"evt.source"  # in every snapshot of every shape and wrapping; a hit is decoded before it is believed
-CHUNK_BYTES: Final = 64 * 1024  # decoded at once: so much is decoded again if something else is in between
+CHUNK_BYTES: Final = 68 * 1024  # decoded at once: so much is decoded again if something else is in between
 LEARN_BYTES: Final = 8 * 1024  # of less there is nothing to learn: a type costs as much as a hundred alerts
 _INTERNAL: Final = records.INTERNAL_RULE.encode()
 _CRI_FRAGMENT: Final = re.compile(rb" std(?:out|err) P")
