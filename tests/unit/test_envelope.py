@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from falco_enrichment_exporter.core.envelope import Broken, Unwrapper
+from falco_enrichment_exporter.core.envelope import Broken, Unwrapper, without_cri
 from falco_enrichment_exporter.core.intake import Intake
 from falco_enrichment_exporter.core.lines import Block
 from snapshots import make_fields, make_fleet, make_line
@@ -283,3 +283,35 @@ def test_a_block_of_wrapped_lines_is_taken_in_as_the_plain_ones(wrap: Callable[[
     assert dict(fleet.rejections) == {}
     assert fleet.hosts["node"]["syscall"].snapshots == 2
     assert list(fleet.alerts.by_rule.values()) == [2]
+
+
+CRI_LINES = (
+    STAMP + b' stdout F {"rule":"R"}',
+    STAMP + b' stderr F {"rule":"R"}',
+    STAMP + b' stdout F:x {"rule":"R"}',
+    STAMP + b' stdout F {"rule":"R"}\r',
+    STAMP + b' stdout F {"rule":"R"} \0',
+    STAMP + b' stdout F  {"rule":"R"}',
+    STAMP + b' stdout P {"rule":',
+    STAMP + b" stdout F Falco initialized",
+    STAMP + b" stdout F {",
+    STAMP + b" stdout F ",
+    STAMP + b" stdout F",
+    STAMP,
+    b'{"rule":"R"}',
+    b"",
+    STAMP + b' stdout F {"output":"' + STAMP + b' stdout F {}"}',
+)
+
+
+@given(st.lists(st.sampled_from(CRI_LINES), min_size=1, max_size=6))
+def test_a_block_without_its_cri_envelopes_is_what_unwrapping_each_line_gives(lines: list[bytes]) -> None:
+    """Or the block is left to be unwrapped line by line."""
+    data = bytearray(b"skipped\n" + b"".join(line + b"\n" for line in lines) + b"rest")
+    block = Block(data, 8, len(data) - 4)
+    bare = without_cri(block)
+    data.extend(b"the data can grow again")
+    unwrapper = Unwrapper(LIMIT)
+
+    assert bare is None or bare.lines() == [unwrapper.unwrap(line) for line in lines]
+    assert bare is not None or not set(lines) <= set(CRI_LINES[:2])

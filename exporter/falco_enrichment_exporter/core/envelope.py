@@ -8,6 +8,8 @@ from typing import Final
 
 import msgspec
 
+from falco_enrichment_exporter.core.lines import Block
+
 _CRI: Final = re.compile(
     rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d) (stdout|stderr) ([PF])(?::\S*)? ?"
 )
@@ -24,6 +26,7 @@ _STREAMS: Final = frozenset({"stdout", "stderr"})
 DOCKER_START: Final = b'{"log":'
 _STRIPPED: Final = b"\0 \t\r"  # NUL runs are what copytruncate leaves in a sparse file
 _BOM: Final = b"\xef\xbb\xbf"
+_BRACE: Final = ord("}")
 
 
 class _DockerLine(msgspec.Struct, gc=False):
@@ -101,6 +104,34 @@ class Unwrapper:
             self._fragments[stream] = parts + text
             return None
         return _stripped(parts + text)
+
+
+def without_cri(block: Block) -> Block | None:
+    """Return a block of whole JSON lines without their CRI envelopes; None if any line is something else.
+
+    What ``Unwrapper.unwrap`` does line by line, at a fifth of the cost: in Kubernetes nearly every block is like that.
+    """
+    data, at = block.data, block.start
+    parts: list[memoryview] = []
+    with memoryview(data) as view:
+        try:
+            while at < block.end:
+                match = _CRI.match(data, at, block.end)
+                end = data.find(b"\n", at) + 1
+                if (
+                    match is None
+                    or match[2] != b"F"
+                    or not data.startswith(b"{", match.end())
+                    or data[end - 2] != _BRACE
+                ):
+                    return None
+                parts.append(view[match.end() : end])
+                at = end
+            bare = bytearray().join(parts)
+        finally:
+            for part in parts:
+                part.release()
+    return Block(bare, 0, len(bare))
 
 
 def _stripped(line: bytes) -> bytes | None:

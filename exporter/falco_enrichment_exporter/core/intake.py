@@ -9,7 +9,7 @@ import re
 from typing import Final
 
 from falco_enrichment_exporter.core import records
-from falco_enrichment_exporter.core.envelope import DOCKER_START, Broken, Unwrapper
+from falco_enrichment_exporter.core.envelope import DOCKER_START, Broken, Unwrapper, without_cri
 from falco_enrichment_exporter.core.fleet import Fleet
 from falco_enrichment_exporter.core.lines import Block
 from falco_enrichment_exporter.core.records import Record, Rejection
@@ -40,6 +40,8 @@ class Intake:
                     self._take_singly(self._unwrap(lines.lines()))
         elif is_simple and starts[:1] == b"{" and starts != DOCKER_START:
             self._take_plain(block)
+        elif is_simple and starts[:1].isdigit() and (bare := without_cri(block)) is not None:
+            self._take_plain(bare, is_unwrapped=True)
         else:
             self._take_texts(self._unwrap(block.lines()))
 
