@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from falco_enrichment_exporter.core.lines import LineBuffer
+from falco_enrichment_exporter.core.lines import Block, LineBuffer
+from falco_enrichment_exporter.core.search import search
 
 LIMIT = 8
 
@@ -208,3 +209,48 @@ def test_reset_can_begin_in_the_middle_of_a_line() -> None:
 
     assert buffer.feed(b"rest of something much longer than the limit\nnext\n") == [b"next"]
     assert buffer.oversize_lines == 0
+
+
+BLOCKS = st.lists(st.text("abn", max_size=12).map(str.encode), max_size=8)
+
+
+def block_of(lines: list[bytes]) -> Block:
+    """Put lines into the middle of some data."""
+    body = b"".join(line + b"\n" for line in lines)
+    return Block(bytearray(b"ban\n" + body + b"ban"), 4, 4 + len(body))
+
+
+@given(BLOCKS)
+def test_a_block_counts_and_returns_its_lines(lines: list[bytes]) -> None:
+    """And nothing that stands around them."""
+    block = block_of(lines)
+
+    assert (len(block), block.lines(), bool(block)) == (len(lines), lines, bool(lines))
+
+
+@given(BLOCKS, st.integers(1, 20))
+def test_chunks_are_the_block_in_pieces(lines: list[bytes], most_bytes: int) -> None:
+    """Each of them whole lines, and not longer unless it is one line."""
+    chunks = list(block_of(lines).chunks(most_bytes))
+
+    assert [line for chunk in chunks for line in chunk.lines()] == lines
+    assert all(chunk.end - chunk.start <= most_bytes or len(chunk) == 1 for chunk in chunks)
+
+
+@given(BLOCKS, st.sampled_from([b"ban", b"a", b"nn"]))
+def test_lines_that_hold_something_come_apart_from_those_between(lines: list[bytes], needle: bytes) -> None:
+    """All lines in their order, those with it singly."""
+    pieces = list(block_of(lines).around(needle))
+
+    assert [line for piece, _ in pieces for line in piece.lines()] == lines
+    assert all(len(piece) == 1 for piece, is_hit in pieces if is_hit)
+    assert all((needle in line) == is_hit for piece, is_hit in pieces for line in piece.lines())
+
+
+@given(st.binary(max_size=40), st.binary(min_size=1, max_size=4), st.integers(-2, 45), st.integers(-2, 45))
+def test_a_search_finds_what_find_finds(data: bytes, needle: bytes, start: int, end: int) -> None:
+    """With bounds anywhere, NUL bytes included; and the data can grow afterwards."""
+    buffer = bytearray(data)
+
+    assert search(buffer, needle, start, end) == data.find(needle, start, end)
+    buffer.extend(b"more")

@@ -55,7 +55,7 @@ class AlertCounts:
         self._ledger = Ledger(limits.max_fields, limit_hits)
         self._schema = Schema()
         self._pending: defaultdict[RawKind, Counter[Evidence | None]] = defaultdict(Counter)
-        self._noted = 0  # alerts in there
+        self._noted = 0  # alerts in there, and kinds of them in the next
         self._settled_ns = 0  # by the clock of snapshots
         self._read: list[tuple[RawKind, Counts]] = []  # what earlier readers have counted
         self._hosts: set[str] = set()
@@ -87,7 +87,10 @@ class AlertCounts:
         """Let alerts like these be decoded from now on."""
         reader = self._schema.reader
         if self._schema.learn(heads) and reader is not None:
-            self._read += reader.drain()
+            read = reader.drain()
+            self._read += read
+            self._noted += sum(len(found) for _, found in read)
+            self._settle_if_many(self._noted)
 
     def known_of(self, hostname: str) -> HostCounts | None:
         """Return what the fields of a host's alerts showed as of the last time that somebody has read it."""
