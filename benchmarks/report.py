@@ -5,6 +5,7 @@ import os
 import platform
 import re
 import statistics
+import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -79,7 +80,10 @@ def machine() -> str:
     found = re.search(r"model name\s*:\s*(.+)", Path("/proc/cpuinfo").read_text())
     model = found[1] if found else platform.machine()
     load = os.getloadavg()[0]
+    build = (
+        f"Python {platform.python_version()} of {sys.base_prefix}"  # a distribution's is a tenth faster than pyenv's
+    )
     return (
-        f"{model}, {os.cpu_count()} cores, Linux {platform.release()}, Python {platform.python_version()}, "
+        f"{model}, {os.cpu_count()} cores, Linux {platform.release()}, {build}, "
         f"mtail {mtail_version()}, load {load:.1f} at the start"
     )
