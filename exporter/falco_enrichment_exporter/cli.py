@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import gc
 import importlib.metadata
 import os
 import platform
@@ -95,6 +96,11 @@ def _run(settings: "ServeSettings", feed: "Feed | None") -> int:
     from falco_enrichment_exporter import logs, service  # noqa: PLC0415
 
     logs.configure(settings.log.level, settings.log.format)
+    # What is there now stays: a collector that goes over it again and again finds nothing. What comes is mostly
+    # alerts, which hold no cycles.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(service.serve(settings, feed))
     return 0

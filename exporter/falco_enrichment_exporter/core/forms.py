@@ -44,26 +44,36 @@ class Vocabulary:
         self._rounds_left = most_rounds
 
     def widen(self, values: Iterable[Any]) -> bool:
-        """Take in texts or numbers; say whether there are new ones. If they are too many, it is open to any."""
-        new = frozenset(values) - self.words
-        if not new or not self.is_closed:
+        """Take in values; say whether that changes anything.
+
+        If there are too many, or any that is neither a text nor a number, the vocabulary is open from then on.
+        """
+        if not self.is_closed:
+            return False
+        known = list(values)
+        if not all(map(_is_word, known)):
+            self.is_closed = False
+            return True
+        new = frozenset(known) - self.words
+        if not new:
             return False
         self.words |= new
         self._rounds_left -= 1
-        is_small = len(self.words) <= self._most_words and all(map(_is_short, new))
-        self.is_closed = is_small and self._rounds_left >= 0
+        self.is_closed = len(self.words) <= self._most_words and self._rounds_left >= 0
         return True
 
     @property
     def type(self) -> Any:
-        """The type that takes these texts; none at all: null."""
-        if not self.words:
-            return type(None)
-        return Literal[tuple(sorted(self.words))] if self.is_closed else Annotated[str, Meta(max_length=MAX_NAME_CHARS)]
+        """The type that takes these values, and if it is open any text; none at all: null."""
+        if not self.is_closed:
+            return Annotated[str, Meta(max_length=MAX_NAME_CHARS)]
+        return Literal[tuple(sorted(self.words, key=repr))] if self.words else type(None)
 
 
-def _is_short(value: Any) -> bool:
-    return len(value) <= MAX_NAME_CHARS if isinstance(value, str) else abs(value) < _MOST_NUMBER
+def _is_word(value: Any) -> bool:
+    if isinstance(value, str):
+        return len(value) <= MAX_NAME_CHARS
+    return type(value) is int and abs(value) < _MOST_NUMBER
 
 
 class _ByIdentity:

@@ -6,7 +6,7 @@ way, which decodes whatever there may be, and is learned from.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -35,7 +35,9 @@ Alike = Any
 class Reader:
     """The decoder that a schema has become, and the counts of what it has decoded."""
 
-    def __init__(self, heads: Mapping[str, Vocabulary], forms: Mapping[str, Form], others: Iterable[str]) -> None:
+    def __init__(
+        self, heads: Mapping[str, Vocabulary], forms: Mapping[str, Form], others: Mapping[str, Vocabulary]
+    ) -> None:
         names = sorted([*forms, *others])  # as Falco sorts them
         unneeded = ignored(forms.values())
         attributes = {name: f"field_{at}" for at, name in enumerate(names)}
@@ -44,7 +46,7 @@ class Reader:
             [
                 (attribute, forms[name].type(unneeded), *([UNSET] * forms[name].is_optional))
                 if name in forms
-                else (attribute, Any, None)
+                else (attribute, others[name].type if others[name].is_closed else Any, None)
                 for name, attribute in attributes.items()
             ],
             rename={attribute: name for name, attribute in attributes.items()},
@@ -111,23 +113,27 @@ class Schema:
         alerts = [head for head in alerts if not is_internal(head.rule or "")]
         shown = [head.output_fields or {} for head in alerts]
         names = {name for fields in shown for name in fields}
-        if len(names | self._forms.keys() | self._others) > MOST_NAMES:
+        if len(names | self._forms.keys() | self._others.keys()) > MOST_NAMES:
             self._forget()
         if not shown or len(names) > MOST_NAMES:
             return False
         is_new = self._learn_names(names) | self._learn_kinds(alerts)
         for name, form in self._forms.items():
             is_new |= form.widen([fields.get(name, UNSET) for fields in shown])
+        for name, vocabulary in self._others.items():
+            is_new |= vocabulary.widen([fields[name] for fields in shown if name in fields])
         if is_new:
             self.reader = Reader(self._heads, self._forms, self._others)
         return is_new
 
     def _learn_names(self, names: set[str]) -> bool:
-        new = names - self._forms.keys() - self._others
+        new = names - self._forms.keys() - self._others.keys()
         has_begun = bool(self._forms or self._others)
-        self._others |= {name for name in new if not is_judged(name)}
-        for name in new - self._others:
-            self._forms[name] = Form(name, is_optional=has_begun)  # alerts before these did not show it
+        for name in new:
+            if is_judged(name):
+                self._forms[name] = Form(name, is_optional=has_begun)  # alerts before these did not show it
+            else:
+                self._others[name] = Vocabulary()
         return bool(new)
 
     def _learn_kinds(self, alerts: Sequence[Head]) -> bool:
@@ -139,4 +145,4 @@ class Schema:
     def _forget(self) -> None:
         self._heads = {name: Vocabulary(most_words=512, most_rounds=128) for name in ("hostname", "priority", "rule")}
         self._forms: dict[str, Form] = {}
-        self._others: set[str] = set()  # names of fields that are not judged
+        self._others: dict[str, Vocabulary] = {}  # of fields that are not judged

@@ -46,7 +46,7 @@ def fill_zeros(fields: Fields) -> tuple[Fields, set[Group]]:
     if "scap.n_evts" not in fields:
         groups.discard(Group.KERNEL)  # n_drops_perc is printed without it too and proves nothing
     groups.add(Group.WRAPPER)
-    has_container_plugin = any(key.startswith("plugins.container.") for key in fields)
+    has_container_plugin = Group.PLUGINS in groups and any(key.startswith("plugins.container.") for key in fields)
     version = catalog.version_of(fields.get("falco.version"))
     engine = str(fields.get("scap.engine_name", ""))
     filled = dict(fields)

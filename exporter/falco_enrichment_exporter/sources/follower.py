@@ -26,6 +26,7 @@ from falco_enrichment_exporter.sources.reading import Bytes
 
 PLACES_KEPT: Final = 16
 END_BYTES: Final = 8192
+PAUSE_BYTES: Final = 512 * 1024  # take a millisecond or two
 
 _GENERATION: Final = re.compile(r"[-._]\d[-._:+\dTZ]*\.")
 
@@ -141,6 +142,7 @@ class OpenFile:
         position = self.offset_bytes
         buffer.reset(is_skipping=self.is_skipping)
         until, start, is_at_end = self.read_to_bytes + most_bytes, self.read_to_bytes, False
+        pause = position + PAUSE_BYTES
         while position < until:
             count = await self.content.read_at(buffer.writable()[: until - position], position)
             if not count:
@@ -153,7 +155,9 @@ class OpenFile:
             if block or buffer.has_dropped:
                 self.anchor = _anchor_after(block) if not buffer.has_dropped else NO_ANCHOR
             self.offset_bytes, self.is_skipping = position - buffer.tail_bytes, buffer.is_skipping
-            await asyncio.sleep(0)  # what is cached is read without waiting: let others in between
+            if position >= pause:  # what is cached is read without waiting: let others in between
+                pause = position + PAUSE_BYTES
+                await asyncio.sleep(0)
         self.read_to_bytes = position
         if is_at_end and position < self.facts.size_bytes:
             self._doubt(position)
