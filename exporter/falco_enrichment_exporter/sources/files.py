@@ -176,8 +176,8 @@ class FileSource:
 
     def _look(self, known: dict[str, Known]) -> tuple[Sight, Listing | None]:
         """Look at the paths; if all is as it was, at the folders, too."""
-        known |= {path: Known(os.path.dirname(path)) for path in self._patterns.expand() if path not in known}
-        sight = self._looker.look(known, is_notified=self._notices.is_up)
+        named = {path: known.get(path) or Known(os.path.dirname(path)) for path in self._patterns.expand()}
+        sight = self._looker.look(named | known, is_notified=self._notices.is_up)
         return sight, None if sight.paths or self._opener.is_first else self._rotated.list_changed()
 
     async def _meet(self, followed: FollowedPath, found: FileFacts, now: float) -> None:
