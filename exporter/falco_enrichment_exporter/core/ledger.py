@@ -7,7 +7,7 @@ from typing import Final
 
 import msgspec
 
-from falco_enrichment_exporter.core.completeness import Outcome, Verdict, judge
+from falco_enrichment_exporter.core.completeness import Outcome, judge
 from falco_enrichment_exporter.core.evidence import NOTHING, Evidence
 
 MOST_RECENT_ALERTS: Final = 500
@@ -48,7 +48,6 @@ class Judgement:
 
     fields: tuple[FieldKey, ...]
     slots: tuple[Slot, ...]
-    totals: tuple[tuple[str, int, int], ...]  # domain, fields of it that are present, and that are missing
     excused: tuple[DetailKey, ...]
     missing: tuple[DetailKey, ...]
     over_limit: int  # fields that have no series of their own
@@ -73,7 +72,6 @@ class HostCounts:
         "_recent",
         "_recent_alerts",
         "_since_ns",
-        "_totals",
         "revision",
     )
 
@@ -85,7 +83,6 @@ class HostCounts:
         self._recent: defaultdict[Judgement, int] = defaultdict(int)
         self._before: defaultdict[Judgement, int] = defaultdict(int)
         self._last: _Shares | None = None  # the fields of both windows, if they have been read since
-        self._totals: dict[str, tuple[int, int, int]] | None = None  # the same by domain: alerts, present, missing
         self._recent_alerts = 0
         self._since_ns = 0
         self.revision = 0  # another one whenever the last alerts are others
@@ -116,7 +113,7 @@ class HostCounts:
             self._recent_alerts += count
             if self._recent_alerts >= MOST_RECENT_ALERTS:
                 self._end_window()
-        self._last = self._totals = None
+        self._last = None
         self.revision += 1
 
     def _enter(self) -> None:
@@ -147,7 +144,7 @@ class HostCounts:
 
     def _end_window(self) -> None:
         self._before, self._recent, self._recent_alerts = self._recent, defaultdict(int), 0
-        self._last = self._totals = None
+        self._last = None
         self.revision += 1
         if len(self._new) >= MOST_RECENT_ALERTS:
             self._enter()
@@ -165,29 +162,15 @@ class HostCounts:
                 self._last.setdefault(slot.domain, {}).setdefault(slot.name, [0, 0])[slot.is_missing] = count
         return self._last
 
-    def _domains(self) -> dict[str, tuple[int, int, int]]:
-        """Return the alerts of both windows that show a domain, and how often its fields were present and missing."""
-        if self._totals is None:
-            self._totals = {}
-            for counts in (self._recent, self._before):
-                for judgement, count in counts.items():
-                    for domain, present, missing in judgement.totals:
-                        alerts, before, lost = self._totals.get(domain, (0, 0, 0))
-                        self._totals[domain] = alerts + count, before + present * count, lost + missing * count
-        return self._totals
-
     def recent_share(self, domain: str, *fields: str) -> Share:
         """Return the share of these fields in the last alerts, of all fields of the domain if none is named."""
-        if not fields:
-            _, present, missing = self._domains().get(domain, (0, 0, 0))
-            return present, missing
         shares = self._shares().get(domain, {})
-        shown = [share for name, share in shares.items() if name in fields]
+        shown = [share for name, share in shares.items() if not fields or name in fields]
         return sum(present for present, _ in shown), sum(missing for _, missing in shown)
 
     def recent_volume(self, domain: str) -> int:
-        """Return in how many alerts of late a field of the domain was present or missing."""
-        return self._domains().get(domain, (0,))[0]
+        """Return how often the field of a domain that was judged most often was present or missing, of late."""
+        return max(map(sum, self._shares().get(domain, {}).values()), default=0)
 
     def worst(self, domain: str, most: int = 3) -> list[tuple[str, int, int]]:
         """Return the fields that were missing most, of late: name, how often missing, how often present or missing."""
@@ -268,7 +251,6 @@ class Ledger:
         judgement = Judgement(
             fields=fields,
             slots=tuple(self._slot(*key) for key in fields if key[2] != Outcome.EXCUSED),
-            totals=_totals(verdicts),
             excused=tuple((str(v.domain), v.detail) for v in verdicts if v.outcome is Outcome.EXCUSED),
             missing=tuple((str(v.domain), v.detail) for v in verdicts if v.outcome is Outcome.MISSING),
             over_limit=names.count(OTHER_FIELD),
@@ -289,11 +271,3 @@ class Ledger:
                 return OTHER_FIELD
             self._names.add(name)
         return name
-
-
-def _totals(verdicts: Iterable[Verdict]) -> tuple[tuple[str, int, int], ...]:
-    judged = [(str(v.domain), v.outcome) for v in verdicts if v.outcome is not Outcome.EXCUSED]
-    return tuple(
-        (domain, judged.count((domain, Outcome.PRESENT)), judged.count((domain, Outcome.MISSING)))
-        for domain in dict.fromkeys(domain for domain, _ in judged)
-    )
