@@ -11,8 +11,8 @@ from typing import Final
 import msgspec
 
 from falco_enrichment_exporter.core.catalog import SYSCALL
-from falco_enrichment_exporter.core.evidence import NOTHING, Evidence, evidence_of
-from falco_enrichment_exporter.core.ledger import Counts, HostCounts, Ledger, LedgerState
+from falco_enrichment_exporter.core.evidence import NOTHING, Counts, Evidence, evidence_of
+from falco_enrichment_exporter.core.ledger import HostCounts, Ledger, LedgerState
 from falco_enrichment_exporter.core.lines import Block
 from falco_enrichment_exporter.core.records import MAX_NAME_CHARS, Alert, Head, alert_of
 from falco_enrichment_exporter.core.schema import Alike, RawKind, Schema

@@ -4,7 +4,7 @@ Values are of no interest unless they mean something: nearly all alerts come dow
 which is judged once.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final
@@ -151,6 +151,9 @@ class Evidence:
 
 
 NOTHING: Final = Evidence((), ())
+
+Counts = Sequence[tuple[Evidence | None, int]]
+"""How many alerts were of some evidence; None: they have no fields at all."""
 
 
 @lru_cache(maxsize=_KEPT)

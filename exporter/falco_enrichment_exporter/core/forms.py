@@ -183,7 +183,7 @@ class Form:
         return found | ({UNSET: ABSENT} if self.is_optional else {})
 
 
-def ignored(forms: Iterable[Form]) -> frozenset[Token]:
+def ignorable(forms: Iterable[Form]) -> frozenset[Token]:
     """Return what need not be told of alerts of these forms: what excuses, where nothing that it excuses is missing."""
     domains = {domain_of(form.name) for form in forms if form.may_be_missing}
     return frozenset(token for token, excused in EXCUSING.items() if excused.isdisjoint(domains))

@@ -8,7 +8,7 @@ from typing import Final
 import msgspec
 
 from falco_enrichment_exporter.core.completeness import Outcome, judge
-from falco_enrichment_exporter.core.evidence import NOTHING, Evidence
+from falco_enrichment_exporter.core.evidence import NOTHING, Counts, Evidence
 
 MOST_RECENT_ALERTS: Final = 500
 LEAST_RECENT_ALERTS: Final = 40
@@ -22,9 +22,6 @@ FieldKey = tuple[str, str, str]
 
 DetailKey = tuple[str, str]
 """Domain, and the reason of an excuse or the kind in which a field is missing."""
-
-Counts = Iterable[tuple[Evidence | None, int]]
-"""How many alerts were of some evidence; None: they have no fields at all."""
 
 Share = tuple[int, int]
 """How often something was present, and how often it was missing."""

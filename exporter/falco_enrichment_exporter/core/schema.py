@@ -15,8 +15,8 @@ from msgspec.structs import astuple
 
 from falco_enrichment_exporter.core.catalog import SYSCALL
 from falco_enrichment_exporter.core.columns import Lens
-from falco_enrichment_exporter.core.evidence import Evidence, is_judged
-from falco_enrichment_exporter.core.forms import Form, Vocabulary, ignored
+from falco_enrichment_exporter.core.evidence import Counts, Evidence, is_judged
+from falco_enrichment_exporter.core.forms import Form, Vocabulary, ignorable
 from falco_enrichment_exporter.core.lines import Block
 from falco_enrichment_exporter.core.records import Head, is_internal
 
@@ -24,9 +24,6 @@ MOST_NAMES: Final = 256
 
 RawKind = tuple[str | None, str | None, str | None, str | None]
 """Hostname, source, priority, rule as Falco wrote them."""
-
-Counts = Sequence[tuple[Evidence | None, int]]
-"""How many alerts were of some evidence; None: they have no fields at all."""
 
 Alike = Any
 """An alert as the present schema has it."""
@@ -39,12 +36,12 @@ class Reader:
         self, heads: Mapping[str, Vocabulary], forms: Mapping[str, Form], others: Mapping[str, Vocabulary]
     ) -> None:
         names = sorted([*forms, *others])  # as Falco sorts them
-        unneeded = ignored(forms.values())
+        ignored = ignorable(forms.values())
         attributes = {name: f"field_{at}" for at, name in enumerate(names)}
         fields = msgspec.defstruct(
             "Fields",
             [
-                (attribute, forms[name].type(unneeded), *([UNSET] * forms[name].is_optional))
+                (attribute, forms[name].type(ignored), *([UNSET] * forms[name].is_optional))
                 if name in forms
                 else (attribute, others[name].type if others[name].is_closed else Any, None)
                 for name, attribute in attributes.items()
@@ -70,12 +67,12 @@ class Reader:
         self._decoder = msgspec.json.Decoder(alert)
         self._has_any_rule = not heads["rule"].is_closed
         places = {name: at for at, name in enumerate(names)}
-        self._lens = Lens({name: forms[name] for name in names if name in forms}, places, unneeded)
+        self._lens = Lens({name: forms[name] for name in names if name in forms}, places, ignored)
         self.counts: Counter[tuple[Any, ...]] = Counter()
 
     def decode(self, block: Block) -> list[Alike] | None:
         """Decode a block of alerts; None if it holds anything else."""
-        with memoryview(block.data)[block.start : block.end] as data:
+        with block.view() as data:
             try:
                 alerts: list[Alike] = self._decoder.decode_lines(data)
             except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -93,7 +90,7 @@ class Reader:
     def drain(self) -> list[tuple[RawKind, Counts]]:
         """Return the counts by kind and evidence, and begin anew."""
         counts, self.counts = self.counts, Counter()
-        found: defaultdict[tuple[Any, ...], list[tuple[Evidence, int]]] = defaultdict(list)
+        found: defaultdict[tuple[Any, ...], list[tuple[Evidence | None, int]]] = defaultdict(list)
         evidence = self._lens.evidence
         for key, count in counts.items():
             found[key[:3]].append((evidence[key[3:]], count))
