@@ -1,14 +1,17 @@
 """A look at paths finds whatever has happened to them, though it asks most files by their descriptors."""
 
 import os
+import select
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from falco_enrichment_exporter.sources.looking import Known, Looker
+from falco_enrichment_exporter.sources.looking import Known, Looker, list_files
 from falco_enrichment_exporter.sources.reading import facts_of
 
 
@@ -124,3 +127,36 @@ def test_what_does_not_show_in_a_folder_is_seen_when_all_paths_are_looked_at(log
     for _ in range(2):
         assert looker.look({str(log): other}).paths == {str(log): known.facts}
     os.close(other.descriptor or 0)
+
+
+RENAMES = """
+import os, sys
+for round in range(20):
+    for number in range(300):
+        names = [f"{number}.log", f"{number}.log.1"]
+        os.rename(*(names if round % 2 == 0 else reversed(names)))
+    print(flush=True)
+    sys.stdin.readline()
+"""
+
+
+def test_a_file_that_is_renamed_while_its_folder_is_listed_is_listed(tmp_path: Path) -> None:
+    """Under one of its names; another process renames all of them, over and over."""
+    for number in range(300):
+        (tmp_path / f"{number}.log").touch()
+    (tmp_path / "a link to nothing").symlink_to("nothing")
+    there = {path.stat().st_ino for path in tmp_path.glob("*.log")}
+    command = [sys.executable, "-c", RENAMES]
+    with subprocess.Popen(command, cwd=tmp_path, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as renaming:
+        assert renaming.stdin is not None
+        assert renaming.stdout is not None
+        listings = []
+        for _ in range(20):
+            while not select.select([renaming.stdout], [], [], 0)[0]:
+                listings.append({facts.inode for _, facts in list_files(str(tmp_path))})
+            renaming.stdout.readline()
+            renaming.stdin.write("\n")
+            renaming.stdin.flush()
+
+    assert listings
+    assert all(found == there for found in listings)

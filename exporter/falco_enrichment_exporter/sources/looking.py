@@ -20,6 +20,7 @@ Listing = list[tuple[str, FileFacts]]  # real paths of files, and what stat(2) s
 
 _COMPRESSED: Final = (PACKED, ".xz", ".zst", ".bz2")
 _KINDS: Final = ((stat.S_ISDIR, errno.EISDIR), (stat.S_ISSOCK, errno.ENXIO))
+_MOST_LISTINGS: Final = 20  # while files are renamed
 _SETTLED_NS: Final = 2 * 10**9  # a folder may change again within the tick of its time
 
 
@@ -181,12 +182,21 @@ def look_at_held(held: Mapping[Identity, int]) -> dict[Identity, FileFacts]:
 
 
 def list_files(folder: str) -> Listing:
-    """Return all files in a folder; sizes of packed ones as packed. Raises OSError."""
+    """Return all files in a folder; sizes of packed ones as packed. Raises OSError.
+
+    A file that is renamed after its name was read is under a name that was not: then all are listed anew, for a while.
+    """
     found: Listing = []
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            with contextlib.suppress(FileNotFoundError):
-                found += [(entry.path, facts_of(entry.stat()))] if entry.is_file() else []
+    for _ in range(_MOST_LISTINGS):
+        found, is_whole = [], True
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                try:
+                    found += [(entry.path, facts_of(entry.stat()))] if entry.is_file() else []
+                except FileNotFoundError:  # or a link to nothing, which is no file
+                    is_whole = is_whole and entry.is_symlink()
+        if is_whole:
+            break
     return found
 
 

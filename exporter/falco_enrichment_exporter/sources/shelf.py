@@ -88,15 +88,11 @@ class Shelf:
 
         Raises OSError if it cannot be said.
         """
-        is_missed = False
         for _ in range(MOST_LISTINGS):
             found = await asyncio.to_thread(_list_all, followed.folders)
             listed = [(name, facts) for name, facts in found if identity_of(facts) not in held]
             with contextlib.suppress(FileNotFoundError):
-                file = await self._open_first(_candidates(followed, mark, listed), mark)
-                if file is not None or is_missed:
-                    return file
-                is_missed = True  # a file that is renamed while its folder is listed may be under neither name
+                return await self._open_first(_candidates(followed, mark, listed), mark)
         return None
 
     async def _open_first(self, listed: Iterable[tuple[str, Identity]], mark: FileMark) -> OpenFile | None:
