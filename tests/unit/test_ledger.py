@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from falco_enrichment_exporter.core.alerts import Limits
 from falco_enrichment_exporter.core.fleet import Fleet, FleetState
-from falco_enrichment_exporter.core.ledger import MOST_RECENT_ALERTS, OTHER_FIELD
+from falco_enrichment_exporter.core.ledger import MOST_RECENT_ALERTS, OTHER_FIELD, HostCounts, Judgement, Slot
 from falco_enrichment_exporter.core.records import Head, classify
 from snapshots import make_fleet, make_snapshot
 
@@ -140,3 +140,30 @@ def test_snapshots_are_the_clock_of_what_is_recent() -> None:
         fleet.fold(make_snapshot(at + 60, "a"))
 
     assert sum(fleet.alerts.ledger.hosts["a"].recent_share("container_image")) >= 40
+
+
+def test_a_window_lasts_five_intervals_though_none_is_exactly_as_long() -> None:
+    """Else it would last six now and then, and hosts that began together would drift apart."""
+    host = HostCounts()
+    old, new = (
+        Judgement((), (Slot("user_name", "user.name", is_missing),), (), (), 0, frozenset())
+        for is_missing in (True, False)
+    )
+    for tick in range(11):
+        host.add({old if tick <= 5 else new: 50})
+        host.tick(1 + round(tick * 59.5e9), 60)
+
+    assert host.recent_share("user_name") == (250, 0)
+
+
+def test_a_window_that_ends_by_number_begins_with_the_next_snapshot() -> None:
+    """A busy host's clock is not left behind."""
+    host = HostCounts()
+    judgement = Judgement((), (), (), (), 0, frozenset())
+    host.tick(1, 60)
+    host.add({judgement: MOST_RECENT_ALERTS})
+    assert not host.is_due(1 + 3600 * 10**9, 60)
+    host.tick(1 + 3600 * 10**9, 60)
+
+    assert not host.is_due(1 + 3700 * 10**9, 60)
+    assert host.is_due(1 + 3900 * 10**9, 60)

@@ -110,6 +110,7 @@ class HostCounts:
             self._recent_alerts += count
             if self._recent_alerts >= MOST_RECENT_ALERTS:
                 self._end_window()
+                self._since_ns = 0  # the next snapshot tells the time
         self._last = None
         self.revision += 1
 
@@ -134,10 +135,10 @@ class HostCounts:
                 self._since_ns = at_ns
 
     def is_due(self, at_ns: int, interval_seconds: float) -> bool:
-        """Say whether the present window has lasted for some snapshot intervals."""
+        """Say whether the present window has lasted for some snapshot intervals, none of which is exactly as long."""
         if not self._since_ns:
             return False
-        return at_ns - self._since_ns >= RECENT_INTERVALS * interval_seconds * 1e9
+        return at_ns - self._since_ns > (RECENT_INTERVALS - 0.5) * interval_seconds * 1e9
 
     def _end_window(self) -> None:
         self._before, self._recent, self._recent_alerts = self._recent, defaultdict(int), 0

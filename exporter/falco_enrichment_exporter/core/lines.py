@@ -11,7 +11,6 @@ from typing import Final
 from falco_enrichment_exporter.core.search import search
 
 BLOCK_BYTES: Final = 256 * 1024
-_NEWLINE: Final = ord("\n")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,12 +29,9 @@ class Block:
         return self.end > self.start
 
     def __len__(self) -> int:
-        """Count the lines. Twice as fast as bytes.count, which before Python 3.13 looks at every byte by itself."""
-        find, at, end, count = self.data.find, self.start, self.end, 0
-        while at < end:  # where a newline is at the latest
-            at = find(_NEWLINE, at) + 1
-            count += 1
-        return count
+        """Count the lines by leaving the newlines out: bytes.count looks at every byte by itself before Python 3.13."""
+        data = self.data[self.start : self.end]
+        return len(data) - len(data.replace(b"\n", b""))
 
     def view(self) -> memoryview:
         """Return its bytes, not copied. The data cannot grow before this is released."""
