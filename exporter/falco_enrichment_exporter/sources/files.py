@@ -16,10 +16,11 @@ from falco_enrichment_exporter.core.fleet import Fleet
 from falco_enrichment_exporter.core.lines import LineBuffer
 from falco_enrichment_exporter.core.rotation import Change, FileFacts, compare
 from falco_enrichment_exporter.exposition.telemetry import Tally
-from falco_enrichment_exporter.sources.follower import FollowedPath, OpenFile
+from falco_enrichment_exporter.sources.follower import FollowedPath
 from falco_enrichment_exporter.sources.looking import Known, Listing, Looker, Patterns, Sight, look_at_held
 from falco_enrichment_exporter.sources.marks import NO_ANCHOR, FileMark, Identity, identity_of
 from falco_enrichment_exporter.sources.notices import News, Notices
+from falco_enrichment_exporter.sources.openfile import OpenFile
 from falco_enrichment_exporter.sources.opening import Opener
 from falco_enrichment_exporter.sources.paths import FollowedPaths, PathsState, kin_of
 from falco_enrichment_exporter.sources.rotated import RotatedFiles

@@ -1,176 +1,20 @@
-"""One file held open, and one path that is followed through rotations."""
+"""One path that is followed through rotations: the file that is there, and those that were."""
 
-import asyncio
 import os
 import re
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Final
 
-from falco_enrichment_exporter.core.intake import Intake
-from falco_enrichment_exporter.core.lines import Block, LineBuffer
 from falco_enrichment_exporter.core.rotation import FileFacts
 from falco_enrichment_exporter.sources.looking import Known
-from falco_enrichment_exporter.sources.marks import (
-    ANCHOR_BYTES,
-    NO_ANCHOR,
-    Anchor,
-    FileMark,
-    Identity,
-    Place,
-    anchor_of,
-    identity_of,
-)
-from falco_enrichment_exporter.sources.reading import Bytes
+from falco_enrichment_exporter.sources.marks import NO_ANCHOR, FileMark, Place
+from falco_enrichment_exporter.sources.openfile import OpenFile
 
 PLACES_KEPT: Final = 16
-END_BYTES: Final = 8192
-PAUSE_BYTES: Final = 512 * 1024  # take a millisecond or two
 
 _GENERATION: Final = re.compile(r"[-._]\d[-._:+\dTZ]*\.")
-
-
-def _anchor_after(block: Block) -> Anchor:
-    with memoryview(block.data) as data:
-        return anchor_of(data[max(block.start, block.end - ANCHOR_BYTES) : block.end])
-
-
-@dataclass(slots=True, eq=False)
-class OpenFile:
-    """A file that is held open: what was read of it, and where its lines go.
-
-    ``offset_bytes`` is the start of the first line that was not taken in, so it can be stored and gone on from;
-    ``read_to_bytes`` is how far it was looked at. Between the two stands an unfinished line.
-    """
-
-    content: Bytes
-    facts: FileFacts
-    intake: Intake
-    offset_bytes: int = 0
-    read_to_bytes: int = 0
-    is_skipping: bool = False
-    anchor: Anchor = NO_ANCHOR
-    copy_of: "OpenFile | None" = None  # a file that was held open, which has the lines up to
-    passed_bytes: int = 0
-    delivered: Place | None = None  # how far that one was seen to deliver them; None: not seen
-    may_be_copy: bool = True  # in the making; of a file that is known
-    sound_bytes: int = 0  # how long it was before it became doubtful
-    is_doubtful: bool = False  # it was written to: perhaps not at its end
-    left_at: float | None = None  # since when another file has its path, or since it last grew; monotonic seconds
-
-    @property
-    def identity(self) -> Identity:
-        """Return what tells this file from any other one."""
-        return identity_of(self.facts)
-
-    @property
-    def lag_bytes(self) -> int:
-        """Bytes that are there and not taken in; an unfinished last line is among them."""
-        return max(self.facts.size_bytes - self.offset_bytes, 0)
-
-    @property
-    def has_more(self) -> bool:
-        """Say whether there is something to look at."""
-        return self.is_doubtful or self.facts.size_bytes > self.read_to_bytes
-
-    def start_at(self, offset_bytes: int, anchor: Anchor = NO_ANCHOR, *, is_skipping: bool = False) -> None:
-        """Go on reading from a start of a line; ``is_skipping``: from within a line that is too long."""
-        self.offset_bytes = self.read_to_bytes = offset_bytes
-        self.anchor = anchor
-        self.is_skipping = is_skipping
-
-    @property
-    def place(self) -> Place:
-        """How far this file was taken in, and by what to know the place again."""
-        return self.offset_bytes, self.anchor
-
-    @property
-    def is_waiting(self) -> bool:
-        """Say whether it is a copy whose lines the original delivers, and has not been seen to deliver all of them."""
-        delivered_bytes = self.delivered[0] if self.delivered is not None else 0
-        return self.copy_of is not None and delivered_bytes < self.offset_bytes == self.passed_bytes
-
-    def deliverer(self, offset_bytes: int) -> "OpenFile":
-        """Return the file that delivers the lines of this one up to an offset: itself, or what it is a copy of."""
-        if self.copy_of is None or not self.is_waiting or offset_bytes > self.offset_bytes:
-            return self
-        return self.copy_of.deliverer(offset_bytes)
-
-    def is_copy_of(self, file: "OpenFile") -> bool:
-        """Say whether another file delivers lines of this one, or delivers them for one that does."""
-        return self.copy_of is not None and (self.copy_of is file or self.copy_of.is_copy_of(file))
-
-    @property
-    def size_bytes(self) -> int:
-        """How long the file is at this moment, which may be longer than at the last look."""
-        descriptor = self.content.descriptor
-        return self.facts.size_bytes if descriptor is None else os.fstat(descriptor).st_size
-
-    async def end_place(self) -> Place | None:
-        """Return the place behind the last newline; None if there is none near the end. Raises OSError."""
-        size_bytes = self.size_bytes
-        start = max(size_bytes - END_BYTES, 0)
-        tail = await self.bytes_at(start, size_bytes - start)
-        newline = tail.rfind(b"\n") + 1
-        return (start + newline, anchor_of(tail[:newline])) if newline >= min(ANCHOR_BYTES, start + 1) else None
-
-    async def is_rewritten(self) -> bool:
-        """Say whether other bytes stand before the offset than were read there. Raises OSError."""
-        self.is_doubtful = not await self.has_place(self.place)
-        return self.is_doubtful
-
-    async def has_place(self, place: Place) -> bool:
-        """Say whether this file has what was read before a place; so has a copy of the file. Raises OSError."""
-        offset_bytes, (length, _) = place
-        if offset_bytes > self.size_bytes:
-            return False
-        return not length or anchor_of(await self.bytes_at(offset_bytes - length, length)) == place[1]
-
-    async def bytes_at(self, start: int, length: int) -> bytearray:
-        """Read so many bytes, fewer at the end of the file."""
-        data, filled = bytearray(length), 0
-        while filled < length and (count := await self.content.read_at(memoryview(data)[filled:], start + filled)):
-            filled += count
-        return data[:filled]
-
-    async def read(self, buffer: LineBuffer, most_bytes: int) -> int:
-        """Read and take in up to ``most_bytes`` on; return the number of new bytes. Raises OSError.
-
-        Between two awaits the offset and what was folded always belong together: that moment can be stored.
-        """
-        position = self.offset_bytes
-        buffer.reset(is_skipping=self.is_skipping)
-        until, start, is_at_end = self.read_to_bytes + most_bytes, self.read_to_bytes, False
-        pause = position + PAUSE_BYTES
-        while position < until:
-            count = await self.content.read_at(buffer.writable()[: until - position], position)
-            if not count:
-                is_at_end = True
-                break
-            position += count
-            block = buffer.commit(count)
-            if block:
-                self.intake.take(block)
-            if block or buffer.has_dropped:
-                self.anchor = _anchor_after(block) if not buffer.has_dropped else NO_ANCHOR
-            self.offset_bytes, self.is_skipping = position - buffer.tail_bytes, buffer.is_skipping
-            if position >= pause:  # what is cached is read without waiting: let others in between
-                pause = position + PAUSE_BYTES
-                await asyncio.sleep(0)
-        self.read_to_bytes = position
-        if is_at_end and position < self.facts.size_bytes:
-            self._doubt(position)
-        return max(position - start, 0)
-
-    def _doubt(self, size_bytes: int) -> None:
-        """Take notice that bytes which a look saw are gone: what stands before the offset tells whether it was emptied.
-
-        It does not follow that it was emptied after what was read now; the lines may be the new ones already.
-        """
-        self.sound_bytes = self.facts.size_bytes
-        self.facts = replace(self.facts, size_bytes=size_bytes)
-        self.is_doubtful = True
 
 
 @dataclass(slots=True, eq=False)

@@ -10,9 +10,10 @@ import msgspec
 from msgspec.structs import replace
 
 from falco_enrichment_exporter.core.rotation import FileFacts
-from falco_enrichment_exporter.sources.follower import FollowedPath, OpenFile, unrotated
+from falco_enrichment_exporter.sources.follower import FollowedPath, unrotated
 from falco_enrichment_exporter.sources.looking import Known, Patterns
 from falco_enrichment_exporter.sources.marks import FileMark, Identity, Place, identity_of
+from falco_enrichment_exporter.sources.openfile import OpenFile
 from falco_enrichment_exporter.sources.shelf import Kin, Shelf
 
 LINGER_SECONDS: Final = 10.0  # a writer may hold a rotated file for some seconds more

@@ -13,9 +13,10 @@ from dataclasses import dataclass
 
 from falco_enrichment_exporter.core.fleet import Fleet
 from falco_enrichment_exporter.core.intake import Intake
-from falco_enrichment_exporter.sources.follower import FollowedPath, OpenFile
+from falco_enrichment_exporter.sources.follower import FollowedPath
 from falco_enrichment_exporter.sources.looking import Listing, list_files
 from falco_enrichment_exporter.sources.marks import NO_ANCHOR, FileMark, Identity, Place, identity_of
+from falco_enrichment_exporter.sources.openfile import OpenFile
 from falco_enrichment_exporter.sources.reading import PackedBytes, open_bytes
 
 MOST_LISTINGS = 10  # at a start while files are renamed

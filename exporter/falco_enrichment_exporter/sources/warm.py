@@ -5,8 +5,8 @@ import asyncio
 from falco_enrichment_exporter.core.backwards import SNAPSHOTS_KEPT, BackwardScan
 from falco_enrichment_exporter.core.fleet import Fleet, HostSource
 from falco_enrichment_exporter.core.records import Snapshot
-from falco_enrichment_exporter.sources.follower import OpenFile
 from falco_enrichment_exporter.sources.marks import anchor_of
+from falco_enrichment_exporter.sources.openfile import OpenFile
 
 BLOCK_BYTES = 1 << 20
 MOST_HELD = 32  # files of which what was found is held, before it is served

@@ -11,7 +11,7 @@ from falco_enrichment_exporter.core.alerts import Limits
 from falco_enrichment_exporter.core.fleet import Fleet
 from falco_enrichment_exporter.core.lines import LineBuffer
 from falco_enrichment_exporter.core.rotation import Change, compare
-from falco_enrichment_exporter.sources.follower import OpenFile
+from falco_enrichment_exporter.sources.openfile import OpenFile
 from falco_enrichment_exporter.sources.reading import facts_of
 from falco_enrichment_exporter.sources.shelf import Shelf
 
