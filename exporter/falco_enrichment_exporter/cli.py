@@ -53,6 +53,13 @@ def diagnose(arguments: Sequence[str]) -> int:
     return command.run(arguments)
 
 
+def backfill(arguments: Sequence[str]) -> int:
+    """Write history as OpenMetrics with times."""
+    from falco_enrichment_exporter.commands import backfill as command  # noqa: PLC0415
+
+    return command.run(arguments)
+
+
 def doctor(arguments: Sequence[str]) -> int:
     """Review Falco's settings."""
     from falco_enrichment_exporter.commands import doctor as command  # noqa: PLC0415
@@ -110,6 +117,7 @@ COMMANDS: dict[str, tuple[Callable[[Sequence[str]], int], str]] = {
     "serve": (serve, "follow Falco's output and serve /metrics"),
     "diagnose": (diagnose, "read Falco's output once and say what is degraded, why, and what to do next"),
     "doctor": (doctor, "review Falco's settings, rules and mounts: what breaks enrichment, and what to set"),
+    "backfill": (backfill, "turn old output of Falco's into OpenMetrics with times, for Prometheus to take in"),
     "demo": (demo, "serve a built-in synthetic Falco that degrades and heals"),
     "assets": (assets, "write the shipped alert rules, Alertmanager example and dashboards to a folder"),
     "version": (version, "print the versions of the exporter, Python and dependencies"),

@@ -253,6 +253,29 @@ class DiagnoseSettings(BaseSettings):
     thresholds: ThresholdSettings = Field(default_factory=ThresholdSettings)
 
 
+class BackfillSettings(BaseSettings):
+    """Turn old output of Falco's into OpenMetrics with times: the past that Prometheus has not scraped.
+
+    Give files, or - for standard input, before or after the settings, in any order. Prometheus shows what promtool
+    makes of the result (promtool tsdb create-blocks-from openmetrics) as if it had scraped it. Series by rule have no
+    host, and are left out. Exit code: 0 written, 2 not.
+    """
+
+    model_config = _CONFIG
+    to: Path | None = Field(default=None, description="file to write; it is replaced")
+    step: Annotated[float, BeforeValidator(parse_duration), Field(le=86_400)] = Field(
+        default="4m",
+        validate_default=True,
+        description="repeat what a snapshot shows so often until the next one, for three intervals at most:"
+        " Prometheus takes a sample to stand for five minutes; 0s: show it at its own time alone",
+    )
+    source: HostSettings = Field(default_factory=HostSettings)
+    native: NativeSettings = Field(default_factory=NativeSettings)
+    alerts: AlertSettings = Field(default_factory=AlertSettings)
+    limits: LimitSettings = Field(default_factory=LimitSettings)
+    config: ConfigSettings = Field(default_factory=ConfigSettings)
+
+
 class DoctorSettings(BaseSettings):
     """Review what decides whether Falco's enrichment works: its settings, its rules, what it sees of the host.
 

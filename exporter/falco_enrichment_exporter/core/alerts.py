@@ -50,7 +50,7 @@ class AlertCounts:
         self._limits = limits
         self._limit_hits = limit_hits
         self._turn_away = turn_away
-        self._by_host: defaultdict[Key, int] = defaultdict(int)
+        self._by_host: dict[str, defaultdict[tuple[str, str], int]] = {}
         self._by_rule: defaultdict[Key, int] = defaultdict(int)
         self._ledger = Ledger(limits.max_fields, limit_hits)
         self._schema = Schema()
@@ -58,7 +58,6 @@ class AlertCounts:
         self._noted = 0  # alerts in there, and kinds of them in the next
         self._settled_ns = 0  # by the clock of snapshots
         self._read: list[tuple[RawKind, Counts]] = []  # what earlier readers have counted
-        self._hosts: set[str] = set()
         self._sources: set[str] = set()
         self._rules: set[str] = set()
 
@@ -112,7 +111,12 @@ class AlertCounts:
     def by_host(self) -> Mapping[Key, int]:
         """Alerts by hostname, source and priority."""
         self.settle()
-        return self._by_host
+        return {(hostname, *key): count for hostname, found in self._by_host.items() for key, count in found.items()}
+
+    def of_host(self, hostname: str) -> Mapping[tuple[str, str], int]:
+        """Alerts of a host by source and priority."""
+        self.settle()
+        return self._by_host.get(hostname, {})
 
     @property
     def by_rule(self) -> Mapping[Key, int]:
@@ -136,10 +140,10 @@ class AlertCounts:
 
     def restore(self, state: AlertsState) -> None:
         """Take over a stored state; nothing may have been added before."""
-        self._by_host.update({(a, b, c): count for a, b, c, count in state.by_host})
+        for hostname, source, priority, count in state.by_host:
+            self._by_host.setdefault(hostname, defaultdict(int))[source, priority] = count
         self._by_rule.update({(a, b, c): count for a, b, c, count in state.by_rule})
         self._ledger.restore(state.ledger)
-        self._hosts = {hostname for hostname, *_ in state.by_host}
         self._sources = {source for _, source, *_ in state.by_host}
         self._rules = {rule for rule, *_ in state.by_rule}
 
@@ -161,14 +165,14 @@ class AlertCounts:
         """Count alerts of a kind; return the names of its host and rule, None if the host is turned away."""
         alert = alert_of(*kind)
         hostname = alert.hostname or self._default_hostname
-        if hostname not in self._hosts:
-            if len(self._hosts) >= self._limits.max_hosts:
+        if hostname not in self._by_host:
+            if len(self._by_host) >= self._limits.max_hosts:
                 self._turn_away(hostname, count)
                 return None
-            self._hosts.add(hostname)
+            self._by_host[hostname] = defaultdict(int)
         source = self._within_limit("sources", alert.source, self._sources, MAX_SOURCES, count)
         rule = self._within_limit("rules", alert.rule, self._rules, self._limits.max_rules, count)
-        self._by_host[hostname, source, alert.priority] += count
+        self._by_host[hostname][source, alert.priority] += count
         self._by_rule[rule, alert.priority, source] += count
         return hostname, rule
 

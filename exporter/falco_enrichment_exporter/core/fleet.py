@@ -1,7 +1,7 @@
 """State of every host: fold(record) changes it, collectors read it, and nobody else does."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import msgspec
@@ -36,6 +36,7 @@ class Fleet:
     """All that is known about the hosts, and the counts of what was read.
 
     ``hosts`` maps hostname -> source -> Track. ``default_hostname`` names hosts of lines that carry no name.
+    ``watch`` is told the hostname and source of every snapshot that has just been taken in.
     """
 
     def __init__(
@@ -45,8 +46,10 @@ class Fleet:
         thread_table_size: int,
         limits: Limits | None = None,
         counts_alerts: bool = True,
+        watch: Callable[[str, str], None] | None = None,
     ) -> None:
         self.hosts: dict[str, dict[str, Track]] = {}
+        self._watch = watch
         kinds = ("snapshot", "alert", "other") if counts_alerts else ("snapshot",)
         self.lines: Counter[str] = Counter(dict.fromkeys(kinds, 0))
         self.rejections: Counter[str] = Counter()
@@ -172,21 +175,21 @@ class Fleet:
             tracks = self.hosts[hostname] = {}
         track = tracks.get(source)
         if track is None:
-            if len(tracks) < MAX_SOURCES:
-                track = tracks[source] = new_track(snapshot)
-                self._remember(track, source, hostname)
-            else:
+            if len(tracks) >= MAX_SOURCES:
                 self._limit_hits["sources"] += 1
-        elif snapshot.at_ns == track.life.at_ns:
-            self.ignored["duplicate"] += 1
-        elif snapshot.at_ns < track.life.at_ns:
-            self.ignored["older"] += 1
+                return
+            track = tracks[source] = new_track(snapshot)
+        elif snapshot.at_ns <= track.life.at_ns:
+            self.ignored["duplicate" if snapshot.at_ns == track.life.at_ns else "older"] += 1
+            return
         else:
             advance(track, snapshot)
             interval = track.life.interval_seconds
             if source == SYSCALL and interval is not None:
                 self.alerts.tick(hostname, snapshot.at_ns, interval)
-            self._remember(track, source, hostname)
+        self._remember(track, source, hostname)
+        if self._watch is not None:
+            self._watch(hostname, source)
 
     def _remember(self, track: Track, source: str, hostname: str | None = None) -> None:
         """Add the newest values of the signals to the history of a track, those of the host's alerts among them."""

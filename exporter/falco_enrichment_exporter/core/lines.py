@@ -41,6 +41,11 @@ class Block:
         """Return every line, without its newline."""
         return bytes(self.view()).split(b"\n")[:-1]
 
+    def last_line(self) -> bytes:
+        """Return the last line, without its newline; there must be one."""
+        start = self.data.rfind(b"\n", self.start, self.end - 1) + 1 or self.start
+        return bytes(self.data[start : self.end - 1])
+
     def chunks(self, most_bytes: int) -> Iterator["Block"]:
         """Return it in pieces of complete lines, none longer unless it is one line."""
         start = self.start

@@ -8,7 +8,9 @@ from prometheus_client.registry import Collector
 from falco_enrichment_exporter.core import series
 from falco_enrichment_exporter.core.alerts import AlertCounts
 from falco_enrichment_exporter.core.catalog import PREFIX
+from falco_enrichment_exporter.core.track import Track
 from falco_enrichment_exporter.exposition.families import Families
+from falco_enrichment_exporter.exposition.hosts import Sink
 
 Thresholds = Mapping[str, Mapping[str, float | None]]
 """signal -> severity -> limit; None: no such limit."""
@@ -18,6 +20,30 @@ Objectives = Mapping[str, float]
 
 Rows = Iterator[tuple[tuple[str, ...], int]]
 """Label values in the order of the series' labels, and the count."""
+
+
+class AlertSeries:
+    """The counts of one host's alerts, those that have a label for the host."""
+
+    def __init__(self, alerts: AlertCounts) -> None:
+        self._alerts = alerts
+
+    def __call__(self, sink: Sink, hostname: str, tracks: dict[str, Track]) -> None:  # noqa: ARG002  as every part
+        """Add all samples of the host."""
+        ledger = self._alerts.ledger
+        host = ledger.hosts.get(hostname)
+        rows: dict[str, Rows] = {"alerts_total": iter(self._alerts.of_host(hostname).items())}
+        if host is not None:
+            rows["alert_fields_total"] = iter(host.fields.items())
+            rows["alert_fields_excused_total"] = iter(host.excused.items())
+            rows["alert_fields_missing_total"] = iter(host.missing.items())
+        if ledger.without_fields[hostname]:
+            rows["alerts_without_fields_total"] = iter([((), ledger.without_fields[hostname])])
+        for name, counts in rows.items():
+            row = series.ALERT_SERIES[name]
+            for values, count in counts:
+                labels = dict(zip(row.labels, (hostname, *values), strict=True))
+                sink.add(PREFIX + name, row.kind, row.help, labels, count)
 
 
 class AlertCollector(Collector):

@@ -5,7 +5,7 @@ Formats: Prometheus' text format 0.0.4 and OpenMetrics 1.0, whose sample lines a
 """
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -48,8 +48,7 @@ class _Lines:
         family = self.families.get(name)
         if family is None:
             family = self.families[name] = kind, text, []
-        inside = ",".join([f'{label}="{_escaped(labels[label])}"' for label in sorted(labels)])
-        family[2].append(f"{name}{{{inside}}} {floatToGoString(value)}\n")  # type: ignore[no-untyped-call]
+        family[2].append(f"{sample(name, labels, value)}\n")
 
 
 class HostLines:
@@ -86,7 +85,8 @@ class HostLines:
         gauges = {name for name, family in self._families.items() if family.kind is not Kind.COUNTER}
         for name, family in self._families.items():
             if family.lines:
-                yield _header(name, family, gauges) if is_open_metrics else _header(name, family)
+                kind = family.kind, family.text
+                yield header(name, *kind, gauges) if is_open_metrics else header(name, *kind)
                 yield from family.lines.values()
 
     def _make(self, hostname: str, tracks: dict[str, Track]) -> dict[str, tuple[Kind, str, list[str]]]:
@@ -104,24 +104,30 @@ class HostLines:
             self._families[name].lines.pop(hostname, None)
 
 
-def _header(name: str, family: _Family, gauges: set[str] | None = None) -> str:
+def sample(name: str, labels: Labels, value: float) -> str:
+    """Write a sample without its time, the labels sorted."""
+    inside = ",".join([f'{label}="{_escaped(labels[label])}"' for label in sorted(labels)])
+    return f"{name}{{{inside}}} {floatToGoString(value)}"  # type: ignore[no-untyped-call]
+
+
+def header(name: str, kind: Kind, text: str, gauges: Collection[str] | None = None) -> str:
     """Write HELP and TYPE; in OpenMetrics if the names of the families that are no counters are given.
 
     There a counter's family has the name without ``_total``, so ``threadtable_full_drops_total`` (a counter) and
     ``threadtable_full_drops`` (a gauge over a window) would be one family of two types. Such a counter goes as
     ``unknown`` under its full name; samples and text format stay as they are.
     """
-    text = family.text.replace("\\", r"\\").replace("\n", r"\n")
-    kind = TYPES[family.kind]
+    text = text.replace("\\", r"\\").replace("\n", r"\n")
+    word = TYPES[kind]
     if gauges is None:
-        kind = "untyped" if family.kind is Kind.UNKNOWN else kind
+        word = "untyped" if kind is Kind.UNKNOWN else word
     else:
         text = text.replace('"', r"\"")
-        if family.kind is Kind.COUNTER and name.removesuffix("_total") in gauges:
-            kind = "unknown"
-        elif family.kind is Kind.COUNTER:
+        if kind is Kind.COUNTER and name.removesuffix("_total") in gauges:
+            word = "unknown"
+        elif kind is Kind.COUNTER:
             name = name.removesuffix("_total")
-    return f"# HELP {name} {text}\n# TYPE {name} {kind}\n"
+    return f"# HELP {name} {text}\n# TYPE {name} {word}\n"
 
 
 def _escaped(value: str) -> str:
