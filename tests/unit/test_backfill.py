@@ -201,9 +201,20 @@ def test_what_cannot_be_done_is_told_and_nothing_is_left(
     assert log.read_bytes() == before
 
 
+def test_a_log_that_claims_any_times_gives_a_file_that_prometheus_takes(tmp_path: Path) -> None:
+    """Its clock was set, or it is hostile: what is repeated has an end."""
+    times = [0, 1, 10**9, START_NS, 2**62, 2**63 - 1, 2**63, 2**64 - 1, 10**30, -1]
+    lines = [make_line(make_fields(60) | {"evt.time": at}, "a") for at in times]
+    to = tmp_path / "history.om"
+
+    assert main(["backfill", str(write(tmp_path / "log", lines)), f"--to={to}", "--native.enabled=false"]) == 0
+
+    assert len(parse(to.read_text())) < 5000
+
+
 def test_any_number_of_samples_is_sorted_by_series_and_time() -> None:
     """Runs are set aside and merged; names that begin with another one, and labels with spaces and braces."""
-    recordings = [Recording(0, run_samples=samples) for samples in (7, 100_000)]
+    recordings = [Recording(0, run_samples=samples) for samples in (2, 7, 100_000)]
     texts = []
     for recording in recordings:
         draw = random.Random(5)  # noqa: S311
@@ -218,7 +229,7 @@ def test_any_number_of_samples_is_sorted_by_series_and_time() -> None:
         recording.close()
         texts.append(file.getvalue().decode())
 
-    assert texts[0] == texts[1]
+    assert texts[0] == texts[1] == texts[2]
     assert sum(map(len, parse(texts[0]).values())) == 50 * 9
 
 

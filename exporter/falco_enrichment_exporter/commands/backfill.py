@@ -23,7 +23,8 @@ from falco_enrichment_exporter.settings import BackfillSettings
 
 PROG: Final = "falco-enrichment-exporter backfill"
 HELD_INTERVALS: Final = 3
-HELD_MS: Final = 3600 * 1000  # where no interval is known: Falco's default
+HELD_SECONDS: Final = 3600  # where no interval is known: Falco's default
+MOST_HELD_SECONDS: Final = 3 * 86_400  # whatever times the log may claim
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -83,7 +84,8 @@ class History:
     def _record(self, hostname: str, source: str) -> None:
         track = self._fleet.hosts[hostname][source]
         interval = track.life.interval_seconds
-        hold_ms = round(HELD_INTERVALS * interval * 1000) if interval is not None else HELD_MS
+        held = HELD_INTERVALS * interval if interval is not None else HELD_SECONDS
+        hold_ms = round(1000 * min(held, MOST_HELD_SECONDS))
         if self.recording.begin((hostname, source), track.life.at_ns // 10**6, hold_ms):
             self.snapshots += 1
             for part in [self._own, *(self._others if source == SYSCALL else ())]:

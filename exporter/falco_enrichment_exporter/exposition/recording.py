@@ -17,6 +17,7 @@ from falco_enrichment_exporter.exposition.families import Labels
 from falco_enrichment_exporter.exposition.hosts import header, sample
 
 RUN_SAMPLES: Final = 100_000
+MOST_RUNS: Final = 64  # each is an open file
 
 
 class Recording:
@@ -62,11 +63,9 @@ class Recording:
 
     def write(self, file: IO[bytes], end_ms: int) -> int:
         """Write everything; nothing is repeated beyond ``end_ms``. Return the number of samples. Raises OSError."""
-        self._lines.sort(key=_series)
-        merged = heapq.merge(*self._runs, self._lines, key=_series)
         gauges = {name for name, (kind, _) in self._families.items() if kind is not Kind.COUNTER}
         samples = 0
-        for family, lines in groupby(merged, key=_family):
+        for family, lines in groupby(self._sorted(), key=_family):
             name = family.decode()
             file.write(header(name, *self._families[name], gauges).encode())
             for line in lines:
@@ -91,12 +90,22 @@ class Recording:
             yield from range(at_ms + self._step_ms, until, self._step_ms)
 
     def _set_aside(self) -> None:
-        self._lines.sort(key=_series)
         run = TemporaryFile()  # noqa: SIM115  closed by close()
-        self._runs.append(run)
-        run.writelines(self._lines)
+        if len(self._runs) < MOST_RUNS:
+            self._lines.sort(key=_series)
+            run.writelines(self._lines)
+            self._runs.append(run)
+        else:
+            run.writelines(self._sorted())
+            self.close()
+            self._runs = [run]
         run.seek(0)
         self._lines.clear()
+
+    def _sorted(self) -> Iterator[bytes]:
+        """Return all lines by series, those of a series in the order in which they came."""
+        self._lines.sort(key=_series)
+        return heapq.merge(*self._runs, self._lines, key=_series)
 
 
 def _series(line: bytes) -> bytes:
