@@ -1,0 +1,159 @@
+"""The follow loop, look by look: what happens to files in between, and what is known of them afterwards."""
+
+import asyncio
+import concurrent.futures
+import contextlib
+import os
+import shutil
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+from e2e.harness import append
+from falco_enrichment_exporter.core.fleet import Fleet
+from falco_enrichment_exporter.exposition.telemetry import Tally
+from falco_enrichment_exporter.sources import files
+from falco_enrichment_exporter.sources.files import FileSource
+from falco_enrichment_exporter.sources.marks import Identity
+from snapshots import make_fleet
+
+LOOKS = 10  # after which everything must have been found
+
+
+def lines(kind: str, count: int) -> bytes:
+    """Return lines of one length, each like no other."""
+    return b"".join(b"Falco says %s %06d\n" % (kind.encode(), number) for number in range(count))
+
+
+class Loop(asyncio.SelectorEventLoop):
+    """An event loop that lets something happen before a call is made in a thread."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.before_call: Callable[[], None] = lambda: None
+
+    def run_in_executor(  # type: ignore[override]  # the standard library has types that only its stubs can name
+        self, executor: concurrent.futures.Executor | None, func: Callable[..., Any], *args: Any
+    ) -> asyncio.Future[Any]:
+        """Make the call."""
+        self.before_call()
+        return super().run_in_executor(executor, func, *args)
+
+
+@dataclass
+class Following:
+    """A source that looks, reads, looks and reads, with no time in between."""
+
+    fleet: Fleet = field(default_factory=make_fleet)
+    tally: Tally = field(default_factory=Tally)
+    after_look: list[Callable[[], object]] = field(default_factory=list)  # one is done after each look
+    looked: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @contextlib.asynccontextmanager
+    async def run(self, *paths: Path, most_open: int = 9) -> AsyncIterator[FileSource]:
+        """Follow files; return once what is there is taken in."""
+        source = FileSource(
+            [str(path) for path in paths],
+            fleet=self.fleet,
+            tally=self.tally,
+            limit_bytes=1 << 20,
+            poll_seconds=0,
+            most_open=most_open,
+            on_pipes=self._note_look,
+        )
+        task = asyncio.create_task(source.run())
+        await source.caught_up.wait()
+        yield source
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+        await source.close()
+
+    async def counted(self) -> int:
+        """Return how many lines are counted after some looks more."""
+        for _ in range(LOOKS + len(self.after_look)):
+            self.looked.clear()
+            await self.looked.wait()
+        return self.fleet.lines["other"]
+
+    def _note_look(self, _: Mapping[str, Identity]) -> None:
+        if self.after_look:
+            self.after_look.pop(0)()
+        self.looked.set()
+
+
+def test_a_truncated_file_is_not_closed_to_make_room_for_its_copy(tmp_path: Path) -> None:
+    """Another one is, that is quiet; every line counts once, and nothing is read that was closed."""
+    log, other = tmp_path / "a.log", tmp_path / "b.log"
+    log.touch()
+    other.touch()
+
+    async def follow() -> None:
+        following = Following()
+        async with following.run(log, other, most_open=2) as source:
+            append(log, lines("before", 5))
+            append(other, lines("other", 5))
+            assert await following.counted() == 10
+            shutil.copyfile(log, tmp_path / "a.log.1")
+            os.truncate(log, 0)
+            append(log, lines("after", 3))
+            assert await following.counted() == 13
+            append(other, lines("again", 2))
+            assert await following.counted() == 15
+            assert source.shelf.open_files <= 2
+        assert not sum(following.tally.errors.values())
+        assert not sum(following.tally.lost.values())
+
+    asyncio.run(follow())
+
+
+def test_a_file_that_was_emptied_under_a_read_and_is_as_long_as_before_is_read_whole(tmp_path: Path) -> None:
+    """What the read has found out is known at the next look, which finds the size and the time of the one before."""
+    log = tmp_path / "falco.log"
+    log.touch()
+    os.utime(tmp_path, (1, 1))  # nothing was made in its folder of late
+    loop = Loop()
+
+    def fill() -> None:
+        append(log, lines("old", 20))
+        os.utime(log, (2, 2))
+
+    def refill() -> None:
+        loop.before_call = lambda: None
+        append(log, lines("new", 20))
+        os.utime(log, (2, 2))
+
+    def empty() -> None:
+        os.truncate(log, 0)
+        loop.before_call = refill  # before the next look, and after the read before that one
+
+    async def follow() -> None:
+        following = Following()
+        async with following.run(log):
+            following.after_look += [fill, lambda: None, empty]
+            assert await following.counted() == 10 + 20
+        assert +following.tally.lost == {"truncated": len(lines("old", 10))}
+
+    with patch.object(files, "TURN_BYTES", len(lines("old", 10))), asyncio.Runner(loop_factory=lambda: loop) as runner:
+        runner.run(follow())
+
+
+def test_only_a_file_under_its_own_name_is_asked_by_its_descriptor(tmp_path: Path) -> None:
+    """Where a link leads to may change, and its folder does not."""
+    log, link, target = tmp_path / "falco.log", tmp_path / "link.log", tmp_path / "elsewhere" / "target"
+    target.parent.mkdir()
+    target.touch()
+    log.touch()
+    link.symlink_to(target)
+
+    async def follow() -> None:
+        async with Following().run(log, link) as source:
+            plain, linked = source.paths[str(log)].known, source.paths[str(link)].known
+            assert plain.descriptor is not None
+            assert plain.facts is not None
+            assert linked.descriptor is None
+            assert linked.facts is not None
+
+    asyncio.run(follow())
