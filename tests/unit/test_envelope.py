@@ -42,6 +42,9 @@ def docker(text: bytes, stream: str = "stdout", **more: str) -> bytes:
         pytest.param(b"\xef\xbb\xbf", None, id="BOM alone"),
         pytest.param(b"\0" * 4096 + TEXT, TEXT, id="a NUL run before the line"),
         pytest.param(b"\0" * 4096, None, id="a NUL run alone"),
+        pytest.param(b"\0" * 4096 + STAMP + b" stdout F " + TEXT, TEXT, id="a NUL run before CRI"),
+        pytest.param(b"\0" * 4096 + docker(TEXT + b"\n"), TEXT, id="a NUL run before docker"),
+        pytest.param(b"\0" * 4096 + b"Nov 23 04:56:11 node falco: " + TEXT, TEXT, id="a NUL run before syslog"),
         pytest.param(STAMP + b" stdout F " + TEXT, TEXT, id="CRI"),
         pytest.param(STAMP + b" stderr F " + TEXT, TEXT, id="CRI, stderr"),
         pytest.param(b"2026-11-23T04:56:11Z stdout F " + TEXT, TEXT, id="CRI, whole seconds"),
@@ -228,6 +231,22 @@ def test_an_oversize_stream_does_not_cost_the_other_one() -> None:
     assert unwrap(*lines, limit=10) == [None, b"fine"]
 
 
+def test_what_waits_for_the_rest_of_its_line_can_be_stored() -> None:
+    """A fragment, and that a line was too long already: its rest is dropped, and the next line is exact."""
+    before, after = Unwrapper(10), Unwrapper(10)
+    assert before.unwrap(STAMP + b" stdout P one") is None
+    assert before.unwrap(STAMP + b" stderr P 123456789012") is None
+    after.fragments = before.fragments
+
+    assert after.is_joining
+    assert after.unwrap(STAMP + b" stdout F two") == b"onetwo"
+    assert after.is_joining
+    with pytest.raises(Broken, match=r"^oversize$"):
+        after.unwrap(STAMP + b" stderr F end")
+    assert after.unwrap(STAMP + b" stderr F next") == b"next"
+    assert not after.is_joining
+
+
 def test_memory_is_bounded_whatever_streams_are_named() -> None:
     """A line may claim any stream; that must not make one more line to be kept each time."""
     limit = 4096
@@ -293,6 +312,7 @@ CRI_LINES = (
     STAMP + b' stdout F {"rule":"R"} \0',
     STAMP + b' stdout F  {"rule":"R"}',
     STAMP + b' stdout P {"rule":',
+    STAMP + b' stdout P {"rule":"R"}',
     STAMP + b" stdout F Falco initialized",
     STAMP + b" stdout F {",
     STAMP + b" stdout F ",
