@@ -1,12 +1,22 @@
 """Counts of judged fields: bounded whatever the alerts say, the same in any grouping, and kept over restarts."""
 
+from unittest.mock import patch
+
 import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from falco_enrichment_exporter.core.alerts import Limits
+from falco_enrichment_exporter.core import ledger
+from falco_enrichment_exporter.core.alerts import MAX_SOURCES, OVERFLOW, Limits
 from falco_enrichment_exporter.core.fleet import Fleet, FleetState
-from falco_enrichment_exporter.core.ledger import MOST_RECENT_ALERTS, OTHER_FIELD, HostCounts, Judgement, Slot
+from falco_enrichment_exporter.core.ledger import (
+    MOST_RECENT_ALERTS,
+    MOST_RECENT_SECONDS,
+    OTHER_FIELD,
+    HostCounts,
+    Judgement,
+    Slot,
+)
 from falco_enrichment_exporter.core.records import Head, classify
 from snapshots import make_fleet, make_snapshot
 
@@ -167,3 +177,103 @@ def test_a_window_that_ends_by_number_begins_with_the_next_snapshot() -> None:
 
     assert not host.is_due(1 + 3700 * 10**9, 60)
     assert host.is_due(1 + 3900 * 10**9, 60)
+
+
+def test_every_field_beyond_the_limit_touches_its_counter() -> None:
+    """Two fields of each alert share a name, once for each alert."""
+    fleet = make_fleet(limits=Limits(max_fields=1))
+    fleet.fold_heads([alert(user__name="a", user__uid=1000, proc__name="x")] * 3)
+
+    assert fleet.limit_hits["fields"] == 6
+
+
+def restarted(fleet: Fleet, limits: Limits) -> Fleet:
+    """Return a fleet that goes on from a stored state."""
+    other = make_fleet(limits=limits)
+    other.restore(msgspec.json.decode(msgspec.json.encode(fleet.dump()), type=FleetState))
+    return other
+
+
+def test_limits_hold_over_a_restart() -> None:
+    """Names that were let in before it have their place, and others have none."""
+    limits = Limits(max_hosts=1, max_rules=1, max_fields=1)
+    fleet = make_fleet(limits=limits)
+    fleet.fold_heads([alert("a", "R", user__name="x")])
+    fleet = restarted(fleet, limits)
+    fleet.fold_heads([alert("b", "R", user__name="x"), alert("a", "R", user__uid=7), alert("a", "S", user__name="x")])
+
+    assert {hostname for hostname, *_ in fleet.alerts.by_host} == {"a"}
+    assert {rule for rule, *_ in fleet.alerts.by_rule} == {"R", OVERFLOW}
+    assert {name for _, name, _ in fleet.alerts.ledger.hosts["a"].fields} == {"user.name", OTHER_FIELD}
+    assert {limit: fleet.limit_hits[limit] for limit in ("hosts", "rules", "fields")} == dict.fromkeys(
+        ("hosts", "rules", "fields"), 1
+    )
+
+
+def test_the_limit_of_sources_holds_over_a_restart() -> None:
+    """It is of alerts of any source."""
+    fleet = make_fleet()
+    fleet.fold_heads([Head(rule="R", source=f"s{number}", priority="Notice") for number in range(MAX_SOURCES)])
+    fleet = restarted(fleet, Limits())
+    fleet.fold_heads([Head(rule="R", source=source, priority="Notice") for source in ("s0", "one more")])
+
+    assert len({source for _, source, _ in fleet.alerts.by_host}) == MAX_SOURCES + 1
+    assert fleet.alerts.by_host["default", OVERFLOW, "Notice"] == 1
+    assert fleet.alerts.by_host["default", "s0", "Notice"] == 2
+
+
+def test_a_higher_limit_of_fields_gives_room_after_a_restart() -> None:
+    """What the fields beyond the old limit share is no field itself."""
+    fleet = make_fleet(limits=Limits(max_fields=1))
+    fleet.fold_heads([alert(user__name="x", user__uid=7)])
+    fleet = restarted(fleet, Limits(max_fields=2))
+    fleet.fold_heads([alert(user__uid=7)])
+
+    assert ("user_name", "user.uid", "present") in fleet.alerts.ledger.hosts["a"].fields
+
+
+def _judgement(*, is_missing: bool) -> Judgement:
+    return Judgement((), (Slot("user_name", "user.name", is_missing),), (), (), 0, frozenset())
+
+
+def test_a_few_alerts_are_recent_for_some_hours() -> None:
+    """Then no more, however few there are; it is seen at once."""
+    host, hours_ns = HostCounts(), MOST_RECENT_SECONDS * 10**9
+    host.add({_judgement(is_missing=True): 3})
+    shares = [host.recent_share("user_name")]
+    for tick in (1, hours_ns // 2, hours_ns + 1, 2 * hours_ns + 1):
+        host.tick(tick, 60)
+        shares.append(host.recent_share("user_name"))
+
+    assert shares == [(0, 3), (0, 3), (0, 3), (0, 3), (0, 0)]
+
+
+def test_whatever_changes_the_last_alerts_is_seen_at_the_next_reading() -> None:
+    """Alerts, and the end of a window; the revision tells."""
+    host, judgement = HostCounts(), _judgement(is_missing=False)
+    revisions = [host.revision]
+    for count, volume in ((40, 40), (2, 42)):
+        host.add({judgement: count})
+        revisions.append(host.revision)
+        assert host.recent_volume("user_name") == volume
+    for tick in (1, 10**12, 10**15):
+        host.tick(tick, 60)
+        revisions.append(host.revision)
+
+    assert revisions[2] == revisions[3]
+    assert len(set(revisions)) == 5
+    assert host.recent_volume("user_name") == 0
+
+
+def test_what_is_noted_of_a_host_stays_small() -> None:
+    """It is entered at the end of a window, and judgements of invented fields are forgotten."""
+    host = HostCounts()
+    for _ in range(5 * MOST_RECENT_ALERTS):
+        host.add({_judgement(is_missing=True): 1})
+    assert len(host._new) <= MOST_RECENT_ALERTS
+
+    fleet = make_fleet()
+    with patch.object(ledger, "_MOST_JUDGED", 10):
+        for number in range(100):
+            fleet.fold_heads([alert(**{f"proc.aname[{number}]": "x"})])
+            assert len(fleet.alerts.ledger._judgements) <= 10
