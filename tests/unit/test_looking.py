@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from falco_enrichment_exporter.sources.looking import Known, Looker, list_files
+from falco_enrichment_exporter.sources.looking import Folders, Known, Looker, Patterns, list_files
 from falco_enrichment_exporter.sources.reading import facts_of
 
 
@@ -97,6 +97,25 @@ def test_whatever_happens_to_a_file_is_seen_at_the_next_look(
     assert whole.paths == {str(log): facts_of(log.stat())}
 
 
+def test_a_folder_whose_time_was_set_back_is_no_known_one(log: Path, known: Known) -> None:
+    """Another file was put in it meanwhile."""
+    looker = settled_looker(log, known)
+    before = log.parent.stat()
+    rotate(log)
+    os.utime(log.parent, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+    assert looker.look({str(log): known}).paths == {str(log): facts_of(log.stat())}
+
+
+@pytest.mark.parametrize("fact", ["device", "inode", "size_bytes", "changed_ns"])
+def test_a_file_is_another_one_if_any_fact_is_another(log: Path, known: Known, fact: str) -> None:
+    """Its device, too: inodes are numbered anew on each."""
+    facts = facts_of(log.stat())
+    other = replace(known, facts=replace(facts, **{fact: getattr(facts, fact) + 1}))
+
+    assert Looker(whole_seconds=0).look({str(log): other}).paths == {str(log): facts}
+
+
 @pytest.mark.parametrize("what", ["file", "folder"])
 def test_a_file_that_is_gone_is_seen_to_be(log: Path, known: Known, what: str) -> None:
     """Though it is held open."""
@@ -109,8 +128,11 @@ def test_a_file_that_is_gone_is_seen_to_be(log: Path, known: Known, what: str) -
     assert isinstance(looker.look({str(log): known}).paths[str(log)], FileNotFoundError)
 
 
-def test_a_folder_that_has_just_changed_tells_nothing(log: Path, known: Known) -> None:
-    """Its time goes in steps: it may change again within one."""
+@pytest.mark.parametrize("is_set_back", [False, True])
+def test_a_folder_that_has_just_changed_tells_nothing(log: Path, known: Known, *, is_set_back: bool) -> None:
+    """Its time goes in steps: it may change again within one, though it was set back."""
+    if is_set_back:
+        os.utime(log.parent, (1, 1))
     other = replace(known, facts=facts_of(Path(__file__).stat()), descriptor=os.open(__file__, os.O_RDONLY))
     looker = Looker(settled_ns=3600 * 10**9, whole_seconds=3600)
     for _ in range(3):
@@ -127,6 +149,33 @@ def test_what_does_not_show_in_a_folder_is_seen_when_all_paths_are_looked_at(log
     for _ in range(2):
         assert looker.look({str(log): other}).paths == {str(log): known.facts}
     os.close(other.descriptor or 0)
+
+
+@pytest.mark.parametrize("what", ["glob", "folder"])
+def test_a_file_that_is_made_within_the_tick_of_a_listing_is_found(log: Path, what: str) -> None:
+    """The time of its folder is the same."""
+    patterns, folders = Patterns([str(log.parent / "*.log")]), Folders()
+
+    def look() -> set[str]:
+        return set(
+            patterns.expand() if what == "glob" else [name for name, _ in folders.list_changed([str(log.parent)])]
+        )
+
+    before = log.parent.stat()
+    assert look() == {str(log)}
+    other = log.with_name("other.log")
+    other.touch()
+    os.utime(log.parent, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert look() == {str(log), str(other)}
+
+
+def test_a_folder_in_which_nothing_happens_is_listed_once(log: Path) -> None:
+    """And again once a file was made in it."""
+    folders = Folders()
+    os.utime(log.parent, (1, 1))
+    assert [len(folders.list_changed([str(log.parent)])) for _ in range(3)] == [1, 0, 0]
+    log.with_name("other.log").touch()
+    assert len(folders.list_changed([str(log.parent)])) == 2
 
 
 RENAMES = """
