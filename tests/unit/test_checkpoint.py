@@ -1,0 +1,120 @@
+"""The file of a checkpoint: written when there is news, believed only if it is whole and of this version."""
+
+import os
+import zlib
+from pathlib import Path
+
+import pytest
+
+from falco_enrichment_exporter.errors import SetupError
+from falco_enrichment_exporter.exposition.telemetry import Tally
+from falco_enrichment_exporter.sources.checkpoint import MAGIC, Checkpoint, State, name_of
+from falco_enrichment_exporter.sources.paths import PathsState
+from snapshots import make_fleet
+
+
+class World:
+    """A state directory, and how often there was news."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.news = 0
+        self.tally = Tally()
+
+    def open(self, name: str = "name") -> Checkpoint:
+        return Checkpoint(self.folder, name, self.tally, state=self.state, revision=lambda: self.news)
+
+    def state(self) -> State:
+        paths = PathsState(files=[], places=[], seen_ns={b"x": self.news})
+        return State(paths=paths, fleet=make_fleet().dump(), tally={})
+
+    @property
+    def path(self) -> Path:
+        return self.folder / "name.checkpoint"
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    """Return an empty state directory."""
+    return World(tmp_path)
+
+
+def test_what_was_saved_is_loaded(world: World) -> None:
+    """And nothing is set aside."""
+    checkpoint = world.open()
+    assert checkpoint.load() is None
+    checkpoint.save()
+
+    assert checkpoint.load() == world.state()
+    assert world.tally.checkpoint_errors == 0
+    checkpoint.close()
+
+
+def test_a_whole_checkpoint_of_another_version_is_set_aside(world: World) -> None:
+    """Though its checksum is right."""
+    checkpoint = world.open()
+    checkpoint.save()
+    _, _, body = world.path.read_bytes().partition(b"\n")
+    world.path.write_bytes(MAGIC + b"1 %08x\n" % zlib.crc32(body) + body)
+
+    assert checkpoint.load() is None
+    assert world.tally.checkpoint_errors == 1
+    assert not world.path.exists()
+    assert len(list(world.folder.glob("name.unusable-*"))) == 1
+    checkpoint.close()
+
+
+def test_a_checkpoint_is_written_if_there_is_news_or_if_it_could_not_outlive_a_loss_of_power(world: World) -> None:
+    """Each writing is another file."""
+    checkpoint = world.open()
+
+    def is_written(*, is_durable: bool) -> bool:
+        before = os.open(world.path, os.O_RDONLY)  # so that its inode is not used again
+        checkpoint.save(is_durable=is_durable)
+        is_same = os.path.sameopenfile(before, now := os.open(world.path, os.O_RDONLY))
+        os.close(before)
+        os.close(now)
+        return not is_same
+
+    checkpoint.save()
+    asked = [False, True, True, False]
+    assert [is_written(is_durable=is_durable) for is_durable in asked] == [False, True, False, False]
+    world.news += 1
+    assert [is_written(is_durable=is_durable) for is_durable in asked] == [True, True, False, False]
+    checkpoint.close()
+
+
+def test_the_last_news_is_written_at_the_end(world: World) -> None:
+    """Then another instance may have the directory, and not before."""
+    checkpoint = world.open()
+    checkpoint.save()
+    world.news += 1
+    with pytest.raises(SetupError, match="another instance"):
+        world.open()
+    world.open("other").close()
+    checkpoint.close()
+    again = world.open()
+
+    assert again.load() == world.state()
+    again.close()
+
+
+def test_a_checkpoint_of_long_ago_is_kept_by_who_needs_it(world: World) -> None:
+    """Those of other sources are removed."""
+    world.open().close()
+    for name in ("other", "young"):
+        (world.folder / f"{name}.checkpoint").touch()
+    for name in ("name", "other"):
+        os.utime(world.folder / f"{name}.checkpoint", times=(0, 0))
+    checkpoint = world.open()
+
+    assert checkpoint.load() == world.state()
+    assert {path.stem for path in world.folder.glob("*.checkpoint")} == {"name", "young"}
+    checkpoint.close()
+
+
+def test_the_order_of_sources_makes_no_other_checkpoint() -> None:
+    """Other sources do."""
+    assert name_of(["a", "b"]) == name_of(["b", "a"])
+    assert name_of(["a", "b"]) != name_of(["a", "c"])
+    assert name_of(["a", "b"]) != name_of(["ab"])
