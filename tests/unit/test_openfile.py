@@ -11,7 +11,8 @@ from falco_enrichment_exporter.core.alerts import Limits
 from falco_enrichment_exporter.core.fleet import Fleet
 from falco_enrichment_exporter.core.lines import LineBuffer
 from falco_enrichment_exporter.core.rotation import Change, compare
-from falco_enrichment_exporter.sources.openfile import OpenFile
+from falco_enrichment_exporter.sources.marks import NO_ANCHOR, anchor_of
+from falco_enrichment_exporter.sources.openfile import END_BYTES, PAUSE_BYTES, OpenFile
 from falco_enrichment_exporter.sources.reading import facts_of
 from falco_enrichment_exporter.sources.shelf import Shelf
 
@@ -80,5 +81,88 @@ def test_an_emptied_file_is_noticed_by_the_read_that_finds_nothing(tmp_path: Pat
             assert reader.file.has_more
             assert await reader.file.is_rewritten()
             assert reader.file.sound_bytes - reader.file.offset_bytes == len(_lines("backlog", 12))
+
+    asyncio.run(follow())
+
+
+def _write(path: Path, content: bytes) -> None:
+    path.write_bytes(content)
+
+
+@contextlib.asynccontextmanager
+async def _open(path: Path, content: bytes) -> AsyncIterator[OpenFile]:
+    _write(path, content)
+    fleet = Fleet(default_hostname="h", thread_table_size=1, limits=Limits(max_hosts=9, max_rules=9))
+    shelf = Shelf(fleet, LIMIT_BYTES)
+    file = await shelf.open(str(path))
+    yield file
+    await shelf.close(file)
+
+
+def test_a_place_is_known_by_what_stands_before_it(tmp_path: Path) -> None:
+    """One behind the end of a file is none of its, though nothing is known of what stood there."""
+    content = _lines("some", 100)
+
+    async def ask() -> None:
+        async with _open(tmp_path / "falco.log", content) as file:
+            assert await file.has_place((2000, anchor_of(content[:2000])))
+            assert not await file.has_place((2000, anchor_of(content[:1999])))
+            assert not await file.has_place((2000, anchor_of(content[:1000] + content[1001:2001])))
+            assert not await file.has_place((2000, anchor_of(content[:990] + b"x" + content[991:2000])))
+            assert await file.has_place((len(content), NO_ANCHOR))
+            assert not await file.has_place((len(content) + 1, NO_ANCHOR))
+
+    asyncio.run(ask())
+
+
+def test_the_end_of_a_file_is_a_place_if_enough_stands_before_it(tmp_path: Path) -> None:
+    """Unless that is the whole file; what is unfinished behind it does not matter."""
+    whole = _lines("some", 400)
+
+    async def ask() -> None:
+        for content, end in (
+            (b"", None),
+            (b"unfinished", None),
+            (b"x\nunfinished", 2),
+            (whole + b"unfinished", len(whole)),
+            (whole + b"x" * (END_BYTES - 1023), None),
+            (whole + b"x" * (END_BYTES - 1024), len(whole)),
+            (whole + b"x" * END_BYTES, None),
+        ):
+            async with _open(tmp_path / "falco.log", content) as file:
+                place = await file.end_place()
+                assert place == ((end, anchor_of(content[:end])) if end is not None else None)
+
+    asyncio.run(ask())
+
+
+def test_a_long_read_lets_others_in_between_and_ends_where_it_was_told_to(tmp_path: Path) -> None:
+    """Though all of it is at hand."""
+    content = _lines("some", 4 * PAUSE_BYTES // 20)
+    most_bytes = 3 * PAUSE_BYTES + 7
+
+    async def follow() -> None:
+        async with _open(tmp_path / "falco.log", content) as file:
+            others = [asyncio.create_task(asyncio.sleep(0))]
+            assert await file.read(LineBuffer(LIMIT_BYTES), most_bytes) == most_bytes
+            assert others[0].done()
+            assert file.read_to_bytes == most_bytes
+            assert file.offset_bytes == content.rindex(b"\n", 0, most_bytes) + 1
+            assert file.has_more
+
+    asyncio.run(follow())
+
+
+def test_the_place_after_a_line_that_is_too_long_is_one_of_the_file(tmp_path: Path) -> None:
+    """What was dropped of it stands between the last line and the place."""
+    whole = _lines("some", 20)
+
+    async def follow() -> None:
+        async with _open(tmp_path / "falco.log", whole + b"x" * 1500) as file:
+            buffer = LineBuffer(1000, len(whole) + 2000)
+            await file.read(buffer, LIMIT_BYTES)
+            assert buffer.oversize_lines == 1
+            assert file.offset_bytes == len(whole) + 1500
+            assert not await file.is_rewritten()
 
     asyncio.run(follow())
