@@ -57,6 +57,8 @@ def test_a_kill_takes_nothing_back_that_was_shown(restart: Restart, log: Path) -
     becomes_after_kill = restart()
     grow(log, "a", 20)
     becomes(becomes_after_kill, 20)
+    becomes_after_kill.process.kill()
+    log.unlink()  # the lines cannot be read again
 
     assert counted(restart()) == 20
 

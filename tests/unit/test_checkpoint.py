@@ -100,16 +100,35 @@ def test_the_last_news_is_written_at_the_end(world: World) -> None:
 
 
 def test_a_checkpoint_of_long_ago_is_kept_by_who_needs_it(world: World) -> None:
-    """Those of other sources are removed."""
-    world.open().close()
-    for name in ("other", "young"):
-        (world.folder / f"{name}.checkpoint").touch()
-    for name in ("name", "other"):
-        os.utime(world.folder / f"{name}.checkpoint", times=(0, 0))
+    """Those of other sources are removed, if nobody follows them now; other files of the directory are not."""
+    for name in ("name", "other", "young"):
+        world.open(name).close()
+    running = world.open("running")
+    running.save()
+    for name in ("name.unusable-1", "other.new", "foreign.checkpoint", "foreign.new", "notes.txt"):
+        (world.folder / name).touch()
+    for path in world.folder.iterdir():
+        if path.stem != "young":
+            os.utime(path, times=(0, 0))
     checkpoint = world.open()
 
     assert checkpoint.load() == world.state()
-    assert {path.stem for path in world.folder.glob("*.checkpoint")} == {"name", "young"}
+    left = {path.name for path in world.folder.iterdir() if path.suffix != ".lock"}
+    ours = {"name.checkpoint", "young.checkpoint", "running.checkpoint"}
+    assert left == ours | {"foreign.checkpoint", "foreign.new", "notes.txt"}
+    checkpoint.close()
+    running.close()
+
+
+def test_a_lock_of_long_ago_holds(world: World) -> None:
+    """Whether its holder starts again after a month, or another instance starts while it runs."""
+    world.open().close()
+    os.utime(world.folder / "name.lock", times=(0, 0))
+    checkpoint = world.open()
+    world.open("other").close()
+
+    with pytest.raises(SetupError, match="another instance"):
+        world.open()
     checkpoint.close()
 
 

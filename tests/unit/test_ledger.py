@@ -277,3 +277,13 @@ def test_what_is_noted_of_a_host_stays_small() -> None:
         for number in range(100):
             fleet.fold_heads([alert(**{f"proc.aname[{number}]": "x"})])
             assert len(fleet.alerts.ledger._judgements) <= 10
+
+
+def test_a_higher_limit_of_rules_gives_room_after_a_restart() -> None:
+    """The name of those that were left out takes no place."""
+    fleet = make_fleet(limits=Limits(max_rules=1))
+    fleet.fold_heads([alert(rule="R"), alert(rule="S")])
+    fleet = restarted(fleet, Limits(max_rules=2))
+    fleet.fold_heads([alert(rule="S"), alert(rule="T")])
+
+    assert {rule: count for (rule, *_), count in fleet.alerts.by_rule.items()} == {"R": 1, "(other)": 2, "S": 1}

@@ -144,8 +144,8 @@ class AlertCounts:
             self._by_host.setdefault(hostname, defaultdict(int))[source, priority] = count
         self._by_rule.update({(a, b, c): count for a, b, c, count in state.by_rule})
         self._ledger.restore(state.ledger)
-        self._sources = {source for _, source, *_ in state.by_host}
-        self._rules = {rule for rule, *_ in state.by_rule}
+        self._sources = {source for _, source, *_ in state.by_host} - {OVERFLOW}
+        self._rules = {rule for rule, *_ in state.by_rule} - {OVERFLOW}
 
     def _settle_if_many(self, count: int) -> None:
         if count >= _MOST_PENDING:

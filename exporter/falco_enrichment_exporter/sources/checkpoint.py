@@ -9,6 +9,7 @@ import contextlib
 import fcntl
 import logging
 import os
+import re
 import time
 import zlib
 from collections.abc import Callable
@@ -26,6 +27,7 @@ from falco_enrichment_exporter.sources.paths import PathsState
 MAGIC: Final = b"falco-enrichment-exporter checkpoint 1"
 SYNC_SECONDS: Final = 5.0
 EXPIRE_SECONDS: Final = 30 * 86400
+_OURS: Final = re.compile(r"\.(?:checkpoint|new|unusable-\d+)")
 
 _log = logging.getLogger(__name__)
 
@@ -126,11 +128,24 @@ def name_of(patterns: list[str]) -> str:
 
 
 def _expire(directory: Path, keep: Path) -> None:
-    """Remove the checkpoints of sources that nobody has followed for a month."""
-    for path in directory.glob("*.*"):
+    """Remove checkpoints that are older than a month, unless somebody follows their sources, which may be quiet.
+
+    The directory may have other files. Locks stay: who holds one must not find another in its place.
+    """
+    for path in directory.iterdir():
         with contextlib.suppress(OSError):
-            if path != keep and path.stat().st_mtime < time.time() - EXPIRE_SECONDS:
+            is_ours = _OURS.fullmatch(path.suffix) and path.with_suffix(".lock").exists()
+            is_old = is_ours and path.stat().st_mtime < time.time() - EXPIRE_SECONDS
+            if is_old and path != keep and (path.stem == keep.stem or _is_free(directory, path.stem)):
                 path.unlink()
+
+
+def _is_free(directory: Path, name: str) -> bool:
+    try:
+        os.close(_lock(directory, name))
+    except SetupError:
+        return False
+    return True
 
 
 def _lock(directory: Path, name: str) -> int:

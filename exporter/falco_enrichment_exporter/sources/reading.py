@@ -58,7 +58,7 @@ class PlainBytes:
 
     async def close(self) -> None:
         """Close the file. Its descriptor may be another file's from then on."""
-        self._number = -1
+        self._number, self._may_ask = -1, True
         await self._file.close()
 
 
