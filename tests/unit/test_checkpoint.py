@@ -101,34 +101,36 @@ def test_the_last_news_is_written_at_the_end(world: World) -> None:
 
 def test_a_checkpoint_of_long_ago_is_kept_by_who_needs_it(world: World) -> None:
     """Those of other sources are removed, if nobody follows them now; other files of the directory are not."""
-    for name in ("name", "other", "young"):
+    own, other, young, quiet = (name_of([name]) for name in ("own", "other", "young", "quiet"))
+    for name in (own, other, young):
         world.open(name).close()
-    running = world.open("running")
+    running = world.open(quiet)
     running.save()
-    for name in ("name.unusable-1", "other.new", "foreign.checkpoint", "foreign.new", "notes.txt"):
+    for name in (f"{own}.unusable-1", f"{other}.new", "foreign.checkpoint", f"{other}.txt", "notes.new"):
         (world.folder / name).touch()
     for path in world.folder.iterdir():
-        if path.stem != "young":
+        if path.stem != young:
             os.utime(path, times=(0, 0))
-    checkpoint = world.open()
+    checkpoint = world.open(own)
 
     assert checkpoint.load() == world.state()
     left = {path.name for path in world.folder.iterdir() if path.suffix != ".lock"}
-    ours = {"name.checkpoint", "young.checkpoint", "running.checkpoint"}
-    assert left == ours | {"foreign.checkpoint", "foreign.new", "notes.txt"}
+    ours = {f"{name}.checkpoint" for name in (own, young, quiet)}
+    assert left == ours | {"foreign.checkpoint", f"{other}.txt", "notes.new"}
     checkpoint.close()
     running.close()
 
 
 def test_a_lock_of_long_ago_holds(world: World) -> None:
     """Whether its holder starts again after a month, or another instance starts while it runs."""
-    world.open().close()
-    os.utime(world.folder / "name.lock", times=(0, 0))
-    checkpoint = world.open()
+    name = name_of(["own"])
+    world.open(name).close()
+    os.utime(world.folder / f"{name}.lock", times=(0, 0))
+    checkpoint = world.open(name)
     world.open("other").close()
 
     with pytest.raises(SetupError, match="another instance"):
-        world.open()
+        world.open(name)
     checkpoint.close()
 
 

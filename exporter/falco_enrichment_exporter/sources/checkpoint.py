@@ -27,7 +27,7 @@ from falco_enrichment_exporter.sources.paths import PathsState
 MAGIC: Final = b"falco-enrichment-exporter checkpoint 1"
 SYNC_SECONDS: Final = 5.0
 EXPIRE_SECONDS: Final = 30 * 86400
-_OURS: Final = re.compile(r"\.(?:checkpoint|new|unusable-\d+)")
+_OURS: Final = re.compile(r"[0-9a-f]{12}\.(?:checkpoint|new|unusable-\d+)")  # see name_of
 
 _log = logging.getLogger(__name__)
 
@@ -134,8 +134,7 @@ def _expire(directory: Path, keep: Path) -> None:
     """
     for path in directory.iterdir():
         with contextlib.suppress(OSError):
-            is_ours = _OURS.fullmatch(path.suffix) and path.with_suffix(".lock").exists()
-            is_old = is_ours and path.stat().st_mtime < time.time() - EXPIRE_SECONDS
+            is_old = _OURS.fullmatch(path.name) and path.stat().st_mtime < time.time() - EXPIRE_SECONDS
             if is_old and path != keep and (path.stem == keep.stem or _is_free(directory, path.stem)):
                 path.unlink()
 
