@@ -156,8 +156,8 @@ def test_snapshots_that_are_there_twice_are_taken_once_and_told(
     assert main(["backfill", str(log), f"--to={tmp_path / 'history.om'}"]) == 0
 
     printed = capsys.readouterr().out
-    assert "1 snapshots are left out" in printed
-    assert "1 snapshots were there twice" in printed
+    assert "left out, as older than what was read of their host before: 1" in printed
+    assert "there twice, and taken once: 1" in printed
 
 
 def test_a_pipe_is_read_to_its_end(tmp_path: Path) -> None:

@@ -76,9 +76,9 @@ class History:
         hosts = len(self._fleet.hosts)
         print(f"{to}: {samples} samples of {self.snapshots} snapshots of {hosts} hosts, {first} to {last}")  # noqa: T201
         if ignored["older"]:
-            print(f"{ignored['older']} snapshots are left out: older than what was read of their host before")  # noqa: T201
+            print(f"left out, as older than what was read of their host before: {ignored['older']}")  # noqa: T201
         if ignored["duplicate"]:
-            print(f"{ignored['duplicate']} snapshots were there twice, and are taken once")  # noqa: T201
+            print(f"there twice, and taken once: {ignored['duplicate']}")  # noqa: T201
         print(f"next: promtool tsdb create-blocks-from openmetrics {to} PROMETHEUS_DATA_FOLDER")  # noqa: T201
 
     def _record(self, hostname: str, source: str) -> None:

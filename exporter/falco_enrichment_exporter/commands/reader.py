@@ -54,7 +54,8 @@ class Reader:
         cannot be read, and if nothing in it is Falco's.
         """
         plain = [path for path in paths if Path(path).is_file() and not path.endswith(PACKED)]
-        with findings.progress(", ".join(plain), sum(Path(path).stat().st_size for path in plain)) as advance:
+        label = plain[0] if len(plain) == 1 else f"{len(plain)} files"
+        with findings.progress(label, sum(Path(path).stat().st_size for path in plain)) as advance:
             waiting = [_Source(path, self.fleet, self._limit_bytes, advance) for path in dict.fromkeys(paths)]
             while waiting:
                 waiting.sort(key=lambda source: source.next_ns)

@@ -5,7 +5,7 @@ fields are judged, when somebody reads the counts: thousands of alerts are of a 
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -113,6 +113,12 @@ class AlertCounts:
         self.settle()
         return {(hostname, *key): count for hostname, found in self._by_host.items() for key, count in found.items()}
 
+    @property
+    def hostnames(self) -> Collection[str]:
+        """The hosts that have had alerts."""
+        self.settle()
+        return self._by_host.keys()
+
     def of_host(self, hostname: str) -> Mapping[tuple[str, str], int]:
         """Alerts of a host by source and priority."""
         self.settle()
@@ -154,6 +160,8 @@ class AlertCounts:
     def settle(self) -> None:
         """Enter what was only noted so far; whoever reads the counts has this done."""
         reader = self._schema.reader
+        if not self._read and not self._pending and (reader is None or not reader.counts):
+            return
         noted = [*self._read, *(reader.drain() if reader is not None else ())]
         noted += [(kind, list(found.items())) for kind, found in self._pending.items()]
         self._read, self._noted = [], 0

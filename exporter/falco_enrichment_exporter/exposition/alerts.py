@@ -1,6 +1,6 @@
 """Our own series that are not of one host's snapshots: alerts and their fields, thresholds, objectives."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
@@ -18,7 +18,7 @@ Thresholds = Mapping[str, Mapping[str, float | None]]
 Objectives = Mapping[str, float]
 """domain -> share of fields that are to be present."""
 
-Rows = Iterator[tuple[tuple[str, ...], int]]
+Rows = Iterable[tuple[tuple[str, ...], int]]
 """Label values in the order of the series' labels, and the count."""
 
 
@@ -32,18 +32,19 @@ class AlertSeries:
         """Add all samples of the host."""
         ledger = self._alerts.ledger
         host = ledger.hosts.get(hostname)
-        rows: dict[str, Rows] = {"alerts_total": iter(self._alerts.of_host(hostname).items())}
+        _add_rows(sink, "alerts_total", self._alerts.of_host(hostname).items(), hostname)
         if host is not None:
-            rows["alert_fields_total"] = iter(host.fields.items())
-            rows["alert_fields_excused_total"] = iter(host.excused.items())
-            rows["alert_fields_missing_total"] = iter(host.missing.items())
+            _add_rows(sink, "alert_fields_total", host.fields.items(), hostname)
+            _add_rows(sink, "alert_fields_excused_total", host.excused.items(), hostname)
+            _add_rows(sink, "alert_fields_missing_total", host.missing.items(), hostname)
         if ledger.without_fields[hostname]:
-            rows["alerts_without_fields_total"] = iter([((), ledger.without_fields[hostname])])
-        for name, counts in rows.items():
-            row = series.ALERT_SERIES[name]
-            for values, count in counts:
-                labels = dict(zip(row.labels, (hostname, *values), strict=True))
-                sink.add(PREFIX + name, row.kind, row.help, labels, count)
+            _add_rows(sink, "alerts_without_fields_total", [((), ledger.without_fields[hostname])], hostname)
+
+
+def _add_rows(sink: Sink, name: str, rows: Rows, *first: str) -> None:
+    row = series.ALERT_SERIES[name]
+    for values, count in rows:
+        sink.add(PREFIX + name, row.kind, row.help, dict(zip(row.labels, (*first, *values), strict=True)), count)
 
 
 class AlertCollector(Collector):
@@ -61,30 +62,13 @@ class AlertCollector(Collector):
     def collect(self) -> Iterator[Metric]:
         """Make all families from the state as it is now."""
         families = Families()
-        for name, rows in self._rows().items():
-            row = series.ALERT_SERIES[name]
-            for values, count in rows:
-                labels = dict(zip(row.labels, values, strict=True))
-                families.add(PREFIX + name, row.kind, row.help, labels, count)
+        add_host = AlertSeries(self._alerts)
+        for hostname in self._alerts.hostnames:
+            add_host(families, hostname, {})
+        _add_rows(families, "rule_alerts_total", self._alerts.by_rule.items())
+        _add_rows(families, "rule_missing_alerts_total", self._alerts.ledger.rule_missing.items())
         self._add_limits(families)
         return iter(families)
-
-    def _rows(self) -> dict[str, Rows]:
-        ledger = self._alerts.ledger
-        hosts = ledger.hosts.items()
-        return {
-            "alerts_total": iter(self._alerts.by_host.items()),
-            "rule_alerts_total": iter(self._alerts.by_rule.items()),
-            "alert_fields_total": (((name, *key), count) for name, host in hosts for key, count in host.fields.items()),
-            "alert_fields_excused_total": (
-                ((name, *key), count) for name, host in hosts for key, count in host.excused.items()
-            ),
-            "alert_fields_missing_total": (
-                ((name, *key), count) for name, host in hosts for key, count in host.missing.items()
-            ),
-            "rule_missing_alerts_total": iter(ledger.rule_missing.items()),
-            "alerts_without_fields_total": (((name,), count) for name, count in ledger.without_fields.items()),
-        }
 
     def _add_limits(self, families: Families) -> None:
         row = series.THRESHOLD
