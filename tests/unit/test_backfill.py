@@ -160,6 +160,19 @@ def test_snapshots_that_are_there_twice_are_taken_once_and_told(
     assert "there twice, and taken once: 1" in printed
 
 
+def test_a_last_line_without_newline_counts(tmp_path: Path) -> None:
+    """Nothing will complete it."""
+    lines = make_log()
+    whole, to = tmp_path / "whole.om", tmp_path / "history.om"
+    main(["backfill", str(write(tmp_path / "whole", lines)), f"--to={whole}"])
+    log = tmp_path / "log"
+    log.write_bytes(b"\n".join(lines))
+
+    assert main(["backfill", str(log), f"--to={to}"]) == 0
+
+    assert to.read_text() == whole.read_text()
+
+
 def test_a_pipe_is_read_to_its_end(tmp_path: Path) -> None:
     """It cannot be looked at first."""
     pipe, to = tmp_path / "pipe", tmp_path / "history.om"
