@@ -13,6 +13,7 @@ import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from falco_enrichment_exporter.cli import main
+from falco_enrichment_exporter.commands.reader import Reader
 from falco_enrichment_exporter.core.catalog import Kind
 from falco_enrichment_exporter.core.envelope import Unwrapper
 from falco_enrichment_exporter.core.intake import fold_lines
@@ -173,6 +174,40 @@ def test_a_last_line_without_newline_counts(tmp_path: Path) -> None:
     assert to.read_text() == whole.read_text()
 
 
+def test_a_file_that_is_named_twice_counts_once(tmp_path: Path) -> None:
+    """As two globs may."""
+    log = str(write(tmp_path / "log", make_log()))
+    whole, to = tmp_path / "whole.om", tmp_path / "history.om"
+    main(["backfill", log, f"--to={whole}"])
+
+    assert main(["backfill", log, log, f"--to={to}"]) == 0
+
+    assert to.read_text() == whole.read_text()
+
+
+def test_a_torn_file_is_told_and_nothing_is_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What was packed while it was copied has no end; what is no gzip file is told as well."""
+    packed = gzip.compress(b"\n".join(make_log()))
+    for content in (packed[: len(packed) // 2], packed[:40] + b"\xff" * 200, b"no gzip file"):
+        log = tmp_path / "log.gz"
+        log.write_bytes(content)
+
+        assert main(["backfill", str(log), f"--to={tmp_path / 'history.om'}"]) == 2
+
+        assert f"cannot read {log}" in capsys.readouterr().err
+        assert [path.name for path in tmp_path.iterdir()] == ["log.gz"]
+
+
+def test_lines_that_are_too_long_are_left_out_and_counted(tmp_path: Path) -> None:
+    """However the block is cut in which they stand."""
+    fleet = make_fleet()
+    log = write(tmp_path / "log", [*make_log(), b"x" * (1 << 20), b"y" * 5000])
+
+    Reader(fleet, 4096).read([str(log)])
+
+    assert fleet.rejections["oversize"] == 2
+
+
 def test_a_pipe_is_read_to_its_end(tmp_path: Path) -> None:
     """It cannot be looked at first."""
     pipe, to = tmp_path / "pipe", tmp_path / "history.om"
@@ -193,6 +228,7 @@ def test_a_pipe_is_read_to_its_end(tmp_path: Path) -> None:
     [
         (make_log(), [], "give files, and where to write"),
         (make_log(), ["--to={log}"], "is one of the files to read"),
+        (make_log(), ["--to={folder}/../{folder.name}/log"], "is one of the files to read"),
         (make_log(), ["--to={folder}/none/history.om"], "cannot write"),
         (make_log(), ["--to={folder}/history.om", "{folder}/absent"], "cannot read"),
         (make_log(), ["--to={folder}/history.om", "--step=4"], "--step: give a duration with its unit"),
