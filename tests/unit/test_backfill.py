@@ -174,6 +174,19 @@ def test_a_last_line_without_newline_counts(tmp_path: Path) -> None:
     assert to.read_text() == whole.read_text()
 
 
+def test_what_is_of_the_host_is_shown_once_though_there_are_snapshots_of_several_sources(tmp_path: Path) -> None:
+    """With the one of system calls; others show what has their source as a label."""
+    audit = make_fields(65) | {"evt.source": "k8s_audit"}
+    lines = [ALERT % (b"a", b"null", iso(1)), *(make_line(fields, "a") for fields in (make_fields(60), audit))]
+    to = tmp_path / "history.om"
+
+    assert main(["backfill", str(write(tmp_path / "log", lines)), f"--to={to}", "--step=0s"]) == 0
+
+    syscall, other = (samples for _, samples in sorted(parse(to.read_text()).items()))
+    assert {"falcosecurity_scap_engine_name_info", "falco_enrichment_alerts_total"} <= {name for name, _ in syscall}
+    assert all(("source", "k8s_audit") in labels for _, labels in other)
+
+
 def test_a_file_that_is_named_twice_counts_once(tmp_path: Path) -> None:
     """As two globs may."""
     log = str(write(tmp_path / "log", make_log()))
