@@ -187,6 +187,18 @@ def test_what_is_of_the_host_is_shown_once_though_there_are_snapshots_of_several
     assert all(("source", "k8s_audit") in labels for _, labels in other)
 
 
+def test_others_may_read_the_file_and_what_is_no_file_is_not_replaced(tmp_path: Path) -> None:
+    """Prometheus is another user; a part of a file is never left."""
+    log, to, folder = write(tmp_path / "log", make_log()), tmp_path / "history.om", tmp_path / "folder"
+    folder.mkdir()
+
+    assert main(["backfill", str(log), f"--to={to}"]) == 0
+    assert main(["backfill", str(log), f"--to={folder}"]) == 2
+
+    assert to.stat().st_mode & 0o777 == 0o644
+    assert {path.name for path in tmp_path.iterdir()} == {"log", "history.om", "folder"}
+
+
 def test_a_file_that_is_named_twice_counts_once(tmp_path: Path) -> None:
     """As two globs may."""
     log = str(write(tmp_path / "log", make_log()))
