@@ -21,7 +21,7 @@ from falco_enrichment_exporter.exposition.alerts import AlertSeries
 from falco_enrichment_exporter.exposition.collector import HostSeries
 from falco_enrichment_exporter.exposition.hosts import HostLines
 from falco_enrichment_exporter.exposition.native import NativeSeries
-from falco_enrichment_exporter.exposition.recording import Recording
+from falco_enrichment_exporter.exposition.recording import MOST_RUNS, Recording
 from falco_enrichment_exporter.exposition.telemetry import Tally
 from snapshots import START_NS, make_fields, make_fleet, make_line
 
@@ -99,7 +99,8 @@ def test_what_a_snapshot_shows_stands_until_the_next_one(tmp_path: Path) -> None
     """A series that is no longer known ends with the snapshot that does not show it; a gap ends all."""
     known, unknown = make_fields(60, falco__n_threads=100), make_fields(120, falco__n_threads=None)
     lines = [
-        make_line(fields, "a") for fields in (known, unknown, make_fields(180, falco__n_threads=7), make_fields(7200))
+        make_line(fields, "a")
+        for fields in (known, unknown, make_fields(180, falco__n_threads=7), make_fields(7200, falco__n_threads=9))
     ]
     to = tmp_path / "history.om"
 
@@ -111,7 +112,7 @@ def test_what_a_snapshot_shows_stands_until_the_next_one(tmp_path: Path) -> None
         for (name, _), value in samples.items()
         if name == "falco_enrichment_threads"
     }
-    assert threads == {60: 100, 80: 100, 100: 100} | {180 + 20 * step: 7 for step in range(9)}
+    assert threads == {60: 100, 80: 100, 100: 100} | {180 + 20 * step: 7 for step in range(9)} | {7200: 9}
 
 
 @pytest.mark.parametrize("names", [("falco.json", "falco.json.1"), ("falco.json", "falco.json.1.gz")])
@@ -290,6 +291,7 @@ def test_any_number_of_samples_is_sorted_by_series_and_time() -> None:
     """Runs are set aside and merged; names that begin with another one, and labels with spaces and braces."""
     recordings = [Recording(0, run_samples=samples) for samples in (2, 7, 100_000)]
     texts = []
+    files_before = len(list(Path("/proc/self/fd").iterdir()))
     for recording in recordings:
         draw = random.Random(5)  # noqa: S311
         for tick in range(50):
@@ -298,6 +300,7 @@ def test_any_number_of_samples_is_sorted_by_series_and_time() -> None:
                     for name in draw.sample(("x", "x_total", "x_y", "w"), 3):
                         kind = Kind.COUNTER if name.endswith("_total") else Kind.GAUGE
                         recording.add(name, kind, "Text.", {"of": subject}, tick)
+        assert len(list(Path("/proc/self/fd").iterdir())) < files_before + MOST_RUNS + 2
         file = io.BytesIO()
         recording.write(file, end_ms=2000)
         recording.close()
