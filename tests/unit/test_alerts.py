@@ -92,3 +92,12 @@ def test_the_first_alerts_of_a_host_are_of_a_window_that_begins_with_the_snapsho
 
     assert counts is not None
     assert counts.is_due((DAY + 360) * 10**9, 60)
+
+
+def test_what_an_earlier_schema_has_read_is_seen_though_nothing_else_is_noted() -> None:
+    """Who reads the counts sees all of it at once."""
+    fleet = of_many_rules()
+    take(fleet, [line_of({"user.name": "root"}, rule=f"S{number}") for number in range(MOST)])
+    fleet.alerts.learn([Head(rule="R", source="syscall", priority="Notice", output_fields={"proc.name": "bash"})])
+
+    assert sum(fleet.alerts.by_rule.values()) == 700 + MOST
