@@ -17,7 +17,6 @@ from falco_enrichment_exporter.core.records import (
     Record,
     Rejection,
     Snapshot,
-    classify,
     decode,
     decode_block,
 )
@@ -715,21 +714,49 @@ def test_any_types_in_the_fields_are_some_record(fields: dict[str, Any]) -> None
 # -- whole blocks ----------------------------------------------------------------------------------------------------
 
 
+def block_of(data: bytes) -> Block:
+    """Return a block that is nothing but this."""
+    return Block(bytearray(data), 0, len(data))
+
+
 @pytest.mark.parametrize(
     "line",
     [
-        pytest.param(b'{"rule":"A"}{"rule":"B"}', id="two objects in a line"),
-        pytest.param(b'{"rule":"A"} {"rule":"B"}', id="two objects in a line, with a blank"),
-        pytest.param(b'{"rule":"A",\n"priority":"Notice"}', id="one object in two lines"),
-        pytest.param(b'{\n"rule":"A"\n}', id="one object in three lines"),
         pytest.param(b'{"log":"{\\"rule\\":\\"A\\"}\\n","stream":"stdout"}', id="docker"),
         pytest.param(b'{"rule":"A"}\x0b', id="another white space"),
+        pytest.param(b'{"rule":"A"},', id="a comma"),
+        pytest.param(b'["rule"]', id="a list"),
     ],
 )
-def test_a_block_is_not_decoded_at_once_if_its_lines_would_mean_something_else(line: bytes) -> None:
-    """Only a newline ends a line, however many lines are decoded at once."""
-    block = b'{"rule":"first"}\n' + line + b'\n{"rule":"last"}\n'
-    heads = decode_block(Block(bytearray(block), 0, len(block)))
-    by_line = [decode(part) for part in block.split(b"\n") if part]
+@pytest.mark.parametrize("before", [b"", b'{"rule":"first"}\n'])
+def test_a_block_is_not_decoded_at_once_if_its_lines_mean_something_else(line: bytes, before: bytes) -> None:
+    """Then each line is decoded by itself."""
+    assert decode_block(block_of(before + line + b'\n{"rule":"last"}\n')) is None
 
-    assert heads is None or ([classify(head) for head in heads] == by_line and b'{"log"' not in line)
+
+@pytest.mark.parametrize(
+    ("line", "rules"),
+    [
+        pytest.param(b'{"rule":"A"}', ["A"], id="an object"),
+        pytest.param(b'{"rule":"A"}\r', ["A"], id="another system's end of line"),
+        pytest.param(b'{"rule":"A"}{"rule":"B"}', ["A", "B"], id="two objects in a line"),
+        pytest.param(b'{"rule":"A"} {"rule":"B"}', ["A", "B"], id="two objects in a line, with a blank"),
+        pytest.param(b'{"rule":"A",\n"priority":"Notice"}', ["A"], id="one object in two lines"),
+        pytest.param(b"", [], id="nothing"),
+    ],
+)
+def test_every_object_in_a_block_counts(line: bytes, rules: list[str]) -> None:
+    """Wherever it stands."""
+    heads = decode_block(block_of(b'{"rule":"first"}\n' + line + b'\n{"rule":"last"}\n'))
+
+    assert heads is not None
+    assert [head.rule for head in heads] == ["first", *rules, "last"]
+
+
+def test_objects_that_are_spread_over_lines_are_decoded_by_line() -> None:
+    """They are rejected, wherever a block begins among them."""
+    line = {"rule": "A", "output_fields": {"x": 1, "y": {}}}
+    text = "".join(json.dumps(line, indent=2) + "\n" for _ in range(3)).encode()
+    starts = [0, *(at + 1 for at, byte in enumerate(text[:-1]) if byte == ord("\n"))]
+
+    assert [decode_block(block_of(text[start:])) for start in starts] == [None] * len(starts)

@@ -225,8 +225,6 @@ def test_alerts_like_those_before_are_read_by_the_schema() -> None:
         pytest.param(make_line(make_fields(60)), id="a snapshot"),
         pytest.param(b"Falco initialized", id="text"),
         pytest.param(line_of({"container.id": SHORT, "proc.pid": 5000})[:-1], id="torn"),
-        pytest.param(line_of({"container.id": SHORT, "proc.pid": 5000}) * 2, id="two on a line"),
-        pytest.param(line_of({"container.id": SHORT, "proc.pid": 5000}).replace(b', "r', b',\n"r'), id="two lines"),
     ],
 )
 def test_what_looks_different_is_not_read_by_the_schema_and_counts(other: bytes) -> None:
@@ -239,7 +237,41 @@ def test_what_looks_different_is_not_read_by_the_schema_and_counts(other: bytes)
     assert not known(fleet, mixed)
     take(fleet, mixed)
 
-    assert counts(fleet) == counts(one_by_one([*lines, *b"\n".join(mixed).replace(b"}{", b"}\n{").split(b"\n")]))
+    assert counts(fleet) == counts(one_by_one([*lines, *mixed]))
+
+
+@pytest.mark.parametrize(
+    ("other", "number"),
+    [
+        pytest.param(line_of({"container.id": SHORT, "proc.pid": 5000}) * 2, 2, id="two on a line"),
+        pytest.param(line_of({"container.id": SHORT, "proc.pid": 5000}).replace(b', "r', b',\n"r'), 1, id="two lines"),
+        pytest.param(b"", 0, id="blank"),
+    ],
+)
+@pytest.mark.parametrize("is_known", [True, False])
+def test_every_alert_counts_once_however_it_stands_on_lines(other: bytes, number: int, *, is_known: bool) -> None:
+    """Whether the schema knows them or not."""
+    fleet = make_fleet()
+    lines = [line_of({"container.id": SHORT, "proc.pid": 4711 + number}) for number in range(MANY * 4)]
+    if is_known:
+        take(fleet, lines)
+    before = fleet.lines["alert"]
+    assert known(fleet, [*lines, other, *lines]) is is_known
+    take(fleet, [*lines, other, *lines])
+
+    assert fleet.lines["alert"] - before == 2 * len(lines) + number
+    assert not fleet.rejections
+
+
+def test_alerts_that_are_spread_over_lines_are_not_read_by_the_schema() -> None:
+    """A file of them is rejected line by line, wherever a block begins."""
+    fleet = make_fleet()
+    lines = [line_of({"container.id": SHORT, "proc.pid": 4711 + number}) for number in range(MANY)]
+    take(fleet, lines)
+    spread = json.dumps(json.loads(lines[0]), indent=2).encode().split(b"\n")
+    assert known(fleet, [lines[0], *spread])
+
+    assert not any(known(fleet, [*spread[start:], *spread]) for start in range(len(spread)))
 
 
 def test_many_values_are_no_vocabulary_and_few_are() -> None:

@@ -129,18 +129,26 @@ def decode_all(line: bytes) -> list[Record]:
 def decode_block(block: Block) -> list[Head] | None:
     """Decode a block of plain JSON lines of Falco at once; None if any of them is something else.
 
-    The heads refer to the block: use them before it changes. Objects that stand together on a line, and those that go
-    over several, are noticed by their number, unless it comes out even; then each of them counts.
+    The heads refer to the block: use them before it changes.
     """
-    with block.view() as data:
-        if bytes(data[:1]) != b"{":
-            return None
+    if not begins_with_object(block):
+        return None
     try:
         heads = _HEAD.decode_lines(block.view())
     except _ERRORS:
         return None
     is_falco = None not in map(_RULE, heads) or all(head.rule is not None or head.sample is not None for head in heads)
-    return heads if is_falco and len(heads) == len(block) else None
+    return heads if is_falco else None
+
+
+def begins_with_object(block: Block) -> bool:
+    """Say whether a whole object stands on the first line of a block.
+
+    Objects that are spread over lines, as ``jq`` prints them, are rejected line by line, wherever a block begins. One
+    between whole ones counts: to look for its newlines would cost a twenty-fifth of all reading.
+    """
+    line = block.first_line().strip()
+    return line[:1] == b"{" and line[-1:] == b"}"
 
 
 def _decode_loosely(line: bytes) -> Record:

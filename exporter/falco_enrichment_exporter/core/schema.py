@@ -18,7 +18,7 @@ from falco_enrichment_exporter.core.columns import Lens
 from falco_enrichment_exporter.core.evidence import Counts, Evidence, is_judged
 from falco_enrichment_exporter.core.forms import Form, Vocabulary, ignorable
 from falco_enrichment_exporter.core.lines import Block
-from falco_enrichment_exporter.core.records import Head, is_internal
+from falco_enrichment_exporter.core.records import Head, begins_with_object, is_internal
 
 MOST_NAMES: Final = 256
 
@@ -72,6 +72,8 @@ class Reader:
 
     def decode(self, block: Block) -> list[Alike] | None:
         """Decode a block of alerts; None if it holds anything else."""
+        if not begins_with_object(block):
+            return None
         with block.view() as data:
             try:
                 alerts: list[Alike] = self._decoder.decode_lines(data)
@@ -79,7 +81,7 @@ class Reader:
                 return None
         if self._has_any_rule and any(map(is_internal, {alert.rule for alert in alerts})):
             return None
-        return alerts if len(alerts) == len(block) else None
+        return alerts
 
     def count(self, alerts: Sequence[Alike]) -> None:
         """Count alerts by kind and codes."""
