@@ -3,10 +3,10 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import Enum
 from itertools import compress, repeat
-from operator import eq, is_
+from operator import eq
 from typing import Any, Final
 
-from msgspec import UNSET
+from msgspec import UNSET, UnsetType
 
 from falco_enrichment_exporter.core.evidence import (
     BY_OTHERS,
@@ -50,7 +50,6 @@ class Column:
         needed = BY_OTHERS[form.name][0] if form.name in BY_OTHERS else ()
         self._others = [(name, places[name]) for name in needed if name in places]
         self._may_relate = _relation(form, forms, places)
-        self._only = next(iter(meanings), None)
         self._is_telling = False
         self.look: Callable[[Columns], Iterable[Code]] | None = None  # None: what the type admits means nothing
         if self._may_relate is not None:
@@ -59,26 +58,26 @@ class Column:
             self.look = self._look_at_values
         elif meanings and form.has_vocabulary and form.name not in RELATED:
             self.look = self._take
-        elif meanings.keys() == {None} or meanings.keys() == {UNSET}:
-            self.look = self._look_for_one
+        elif meanings and meanings.keys() <= {None, UNSET}:
+            self.look = self._look_at_types
         elif meanings:
             self.look = self._look_up
 
     def token(self, code: Code) -> Token:
         """Return the token that a code stands for."""
-        if code is True:
-            return self._meanings[self._only]
         if isinstance(code, Enum):
             return _NAMED[code.name]
+        if isinstance(code, type):
+            return {type(None): NULL, UnsetType: ABSENT}.get(code)
         codes: dict[Code, Token] = {None: NULL if self.look == self._take else None, UNSET: ABSENT}
-        return None if code is False else codes.get(code, code)
+        return codes.get(code, code)
 
     def _take(self, columns: Columns) -> Iterable[Code]:
         """Take what the decoder has made of it."""
         return columns[self._at]
 
-    def _look_for_one(self, columns: Columns) -> Iterable[Code]:
-        return map(is_, columns[self._at], repeat(self._only))
+    def _look_at_types(self, columns: Columns) -> Iterable[Code]:
+        return map(type, columns[self._at])
 
     def _look_up(self, columns: Columns) -> Iterable[Code]:
         column = columns[self._at]
