@@ -41,10 +41,6 @@ class Block:
         """Return every line, without its newline."""
         return bytes(self.view()).split(b"\n")[:-1]
 
-    def first_line(self) -> bytes:
-        """Return the first line, without its newline; there must be one."""
-        return bytes(self.data[self.start : self.data.find(b"\n", self.start, self.end)])
-
     def last_line(self) -> bytes:
         """Return the last line, without its newline; there must be one."""
         start = self.data.rfind(b"\n", self.start, self.end - 1) + 1 or self.start
