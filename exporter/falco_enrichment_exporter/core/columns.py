@@ -134,11 +134,13 @@ class Lens:
         columns = [Column(form, forms, places, ignored) for form in forms.values()]
         self._telling = [column for column in columns if column.look is not None]
         self._looks = [column.look for column in columns if column.look is not None]
-        self.evidence = Meanings([column.name for column in columns], self._telling)
+        self._meanings = Meanings([column.name for column in columns], self._telling)
 
-    def codes(self, columns: Columns) -> list[Iterable[Code]]:
-        """Return what each field means in each alert."""
-        return [look(columns) for look in self._looks]
+    def evidence(self, columns: Columns, number: int) -> Iterable[Evidence]:
+        """Return the evidence of each of so many alerts."""
+        if not self._looks:
+            return repeat(self._meanings[()], number)
+        return map(self._meanings.__getitem__, zip(*(look(columns) for look in self._looks), strict=True))
 
 
 class Meanings(dict[tuple[Code, ...], Evidence]):

@@ -68,7 +68,7 @@ class Reader:
         self._has_any_rule = not heads["rule"].is_closed
         places = {name: at for at, name in enumerate(names)}
         self._lens = Lens({name: forms[name] for name in names if name in forms}, places, ignored)
-        self.counts: Counter[tuple[Any, ...]] = Counter()
+        self.counts: Counter[tuple[str | None, str, str, Evidence]] = Counter()
 
     def decode(self, block: Block) -> list[Alike] | None:
         """Decode a block of alerts; None if it holds anything else."""
@@ -84,19 +84,18 @@ class Reader:
         return alerts
 
     def count(self, alerts: Sequence[Alike]) -> None:
-        """Count alerts by kind and codes."""
+        """Count alerts by kind and evidence."""
         hostnames, shown, priorities, rules = zip(*map(astuple, alerts), strict=True)
-        codes = self._lens.codes(list(zip(*map(astuple, shown), strict=True)))
-        self.counts.update(zip(hostnames, priorities, rules, *codes, strict=True))
+        found = self._lens.evidence(list(zip(*map(astuple, shown), strict=True)), len(alerts))
+        self.counts.update(zip(hostnames, priorities, rules, found, strict=True))
 
     def drain(self) -> list[tuple[RawKind, Counts]]:
         """Return the counts by kind and evidence, and begin anew."""
         counts, self.counts = self.counts, Counter()
-        found: defaultdict[tuple[Any, ...], list[tuple[Evidence | None, int]]] = defaultdict(list)
-        evidence = self._lens.evidence
-        for key, count in counts.items():
-            found[key[:3]].append((evidence[key[3:]], count))
-        return [((hostname, SYSCALL, *rest), entries) for (hostname, *rest), entries in found.items()]
+        found: defaultdict[RawKind, list[tuple[Evidence | None, int]]] = defaultdict(list)
+        for (hostname, priority, rule, evidence), count in counts.items():
+            found[hostname, SYSCALL, priority, rule].append((evidence, count))
+        return list(found.items())
 
 
 class Schema:
