@@ -40,7 +40,7 @@ def scan(text: bytes, block_bytes: int, limit: int = LIMIT) -> BackwardScan:
     end = len(text)
     while end > 0:
         start = max(end - block_bytes, 0)
-        found.take(text[start:end])
+        found.take(bytearray(text[start:end]))
         end = start
     found.finish()
     return found
@@ -171,10 +171,10 @@ def test_later_calls_bring_what_is_older() -> None:
     newer = line_of(3, "a", "syscall", "alert") + b"\n"
     found = BackwardScan(LIMIT)
 
-    found.take(newer)
-    found.take(b"\n")
+    found.take(bytearray(newer))
+    found.take(bytearray(b"\n"))
     first = by_key(found.snapshots())
-    found.take(older)
+    found.take(bytearray(older))
     found.finish()
 
     assert first == {("a", "syscall"): [3]}

@@ -7,9 +7,13 @@ from typing import Final
 from falco_enrichment_exporter.core.envelope import Unwrapper
 from falco_enrichment_exporter.core.intake import NEEDLE, read_line
 from falco_enrichment_exporter.core.records import Snapshot
+from falco_enrichment_exporter.core.search import search
 
 SNAPSHOTS_KEPT: Final = 6  # the newest one, and enough before it for the per-interval values
 MAX_FRAGMENTS: Final = 20  # runtimes split at 16 KiB, and no snapshot is longer than some of these
+
+Part = tuple[bytearray, int, int]
+"""Lines that stand together: what holds them, where they begin and end."""
 
 
 class BackwardScan:
@@ -22,52 +26,61 @@ class BackwardScan:
 
     def __init__(self, limit_bytes: int) -> None:
         self._limit_bytes = limit_bytes
-        self._head = b""  # what stands before the first newline of the last block: the end of an earlier block's line
+        self._head = bytearray()  # what the last block had before its first newline: the end of an earlier block's line
         self._is_skipping = False  # that line is too long to be kept
-        self._later = b""  # the lines behind the head, as many as a split line may go on in
+        self._later: list[Part] = []  # the lines behind the head, as many as a split line may go on in
         self._kept: dict[tuple[str | None, str], set[int]] = {}
         self._found: list[Snapshot] = []
 
-    def take(self, block: bytes) -> None:
-        """Search the block that ends where the last one began."""
+    def take(self, block: bytearray) -> None:
+        """Search the block that ends where the last one began; it is kept, and must not change."""
         first, last = block.find(b"\n") + 1, block.rfind(b"\n") + 1
         if not first:
             self._keep_head(block + self._head)
             return
-        crossing = b"" if self._is_skipping else block[last:] + self._head
+        crossing = bytearray() if self._is_skipping else block[last:] + self._head
         self._is_skipping = False
-        self._search(crossing, 0, len(crossing), b"")
-        self._search(block, first, last, crossing)
+        for part in ((crossing, 0, len(crossing)), (block, first, last)):
+            self._search(part)
+            self._later = self._within_limit([part, *self._later])
         self._keep_head(block[:first])
-        later = block[first:last] + crossing
-        self._later = later if len(later) > self._limit_bytes else later + self._later[: self._limit_bytes]
 
     def finish(self) -> None:
         """Search the first line of the file."""
-        self._search(self._head, 0, len(self._head), b"")
-        self._head = b""
+        self._search((self._head, 0, len(self._head)))
+        self._head = bytearray()
 
     def snapshots(self) -> list[Snapshot]:
         """Return what was found since the last call, oldest first."""
         found, self._found = self._found, []
         return sorted(found, key=lambda snapshot: snapshot.at_ns)
 
-    def _keep_head(self, head: bytes) -> None:
-        self._is_skipping = self._is_skipping or len(head) > self._limit_bytes + 1
-        self._head = b"" if self._is_skipping else head
+    def _within_limit(self, parts: list[Part]) -> list[Part]:
+        """Return the first parts, so many that they are as long as a line may be."""
+        kept, length = [], 0
+        for part in parts:
+            if length <= self._limit_bytes and part[1] < part[2]:
+                kept.append(part)
+                length += part[2] - part[1]
+        return kept
 
-    def _search(self, text: bytes, first: int, last: int, crossing: bytes) -> None:
-        """Decode every line with the needle between two line starts, the newest first."""
+    def _keep_head(self, head: bytearray) -> None:
+        self._is_skipping = self._is_skipping or len(head) > self._limit_bytes + 1
+        self._head = bytearray() if self._is_skipping else head
+
+    def _search(self, part: Part) -> None:
+        """Decode every line with the needle, the newest first."""
+        text, first, last = part
         hits = []
-        hit = text.find(NEEDLE, first, last)  # forwards: faster than rfind
+        hit = search(text, NEEDLE, first, last)  # forwards: faster than rfind
         while hit >= 0:
             hits.append(hit)
-            hit = text.find(NEEDLE, hit + 1, last)
+            hit = search(text, NEEDLE, hit + 1, last)
         end = last
         for hit in reversed(hits):
             if hit < end:
                 end = text.rfind(b"\n", first, hit) + 1 or first
-                for snapshot in self._decode(self._lines(text, end, last, crossing)):
+                for snapshot in self._decode(self._lines([(text, end, last), *self._later])):
                     self._keep(snapshot)
 
     def _decode(self, lines: Iterator[bytes]) -> list[Snapshot]:
@@ -79,15 +92,11 @@ class BackwardScan:
                 return [record for record in reversed(found) if isinstance(record, Snapshot)]
         return []
 
-    def _lines(self, text: bytes, start: int, last: int, crossing: bytes) -> Iterator[bytes]:
-        """Go through the lines from ``start`` on, into the block after this one; cut as they are asked for."""
-        for part, begin, end in (
-            (text, start, last),
-            (crossing, 0, len(crossing)),
-            (self._later, 0, len(self._later)),
-        ):
-            while 0 <= (stop := part.find(b"\n", begin, end)) <= begin + self._limit_bytes:
-                yield part[begin:stop]
+    def _lines(self, parts: list[Part]) -> Iterator[bytes]:
+        """Go through the lines of these parts; cut as they are asked for."""
+        for text, begin, end in parts:
+            while 0 <= (stop := text.find(b"\n", begin, end)) <= begin + self._limit_bytes:
+                yield bytes(text[begin:stop])
                 begin = stop + 1  # noqa: PLW2901  it goes on in this part
 
     def _keep(self, snapshot: Snapshot) -> None:

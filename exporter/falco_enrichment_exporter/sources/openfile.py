@@ -119,7 +119,7 @@ class OpenFile:
         data, filled = bytearray(length), 0
         while filled < length and (count := await self.content.read_at(memoryview(data)[filled:], start + filled)):
             filled += count
-        return data[:filled]
+        return data if filled == length else data[:filled]
 
     async def read(self, buffer: LineBuffer, most_bytes: int) -> int:
         """Read and take in up to ``most_bytes`` on; return the number of new bytes. Raises OSError.

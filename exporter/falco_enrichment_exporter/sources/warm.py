@@ -37,7 +37,7 @@ class WarmStart:
     async def step(self) -> None:
         """Search the block before the last one. Raises OSError."""
         start = max(self._position - BLOCK_BYTES, 0)
-        block = bytes(await self.file.bytes_at(start, self._position - start))
+        block = await self.file.bytes_at(start, self._position - start)
         if not self._is_placed:
             self._place(block, start)
         self._scan.take(block)
@@ -45,7 +45,7 @@ class WarmStart:
         if self.is_over:
             self._scan.finish()
 
-    def _place(self, block: bytes, start: int) -> None:
+    def _place(self, block: bytearray, start: int) -> None:
         newline = block.rfind(b"\n")
         if newline >= 0 or start == 0:
             self.file.start_at(start + newline + 1, anchor_of(block[: newline + 1]))
