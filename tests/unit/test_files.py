@@ -3,6 +3,7 @@
 import asyncio
 import concurrent.futures
 import contextlib
+import errno
 import os
 import shutil
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -10,6 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
+
+import pytest
 
 from e2e.harness import append
 from falco_enrichment_exporter.core.fleet import Fleet
@@ -155,5 +158,32 @@ def test_only_a_file_under_its_own_name_is_asked_by_its_descriptor(tmp_path: Pat
             assert plain.facts is not None
             assert linked.descriptor is None
             assert linked.facts is not None
+
+    asyncio.run(follow())
+
+
+@pytest.mark.parametrize("times", [1, 3])
+def test_a_stale_handle_of_a_network_file_system_costs_no_line(tmp_path: Path, times: int) -> None:
+    """The file is opened again at the next look, though nothing else has changed, and read on where it was left."""
+    log = tmp_path / "falco.log"
+    log.write_bytes(lines("old", 5))
+    os.utime(tmp_path, (1, 1))  # nothing was made in its folder of late
+    stale, read = [OSError(errno.ESTALE, os.strerror(errno.ESTALE))] * times, os.preadv
+
+    def read_unless_stale(*given: Any) -> int:
+        if log.stat().st_size > len(lines("old", 5)) and stale:
+            raise stale.pop()
+        return read(*given)
+
+    async def follow() -> None:
+        following = Following()
+        with patch.object(os, "preadv", read_unless_stale):
+            async with following.run(log) as source:
+                append(log, lines("new", 7))
+                assert await following.counted() == 7
+                assert source.shelf.open_files == 1
+        assert not stale
+        assert sum(following.tally.errors.values()) >= 1
+        assert not sum(following.tally.lost.values())
 
     asyncio.run(follow())

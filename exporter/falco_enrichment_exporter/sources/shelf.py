@@ -8,7 +8,7 @@ the path has become another one.
 import asyncio
 import contextlib
 import logging
-from collections.abc import Collection, Iterable
+from collections.abc import AsyncIterator, Collection, Iterable
 from dataclasses import dataclass
 
 from falco_enrichment_exporter.core.fleet import Fleet
@@ -49,8 +49,18 @@ class Shelf:
         content, facts = await open_bytes(path)
         self.open_files += 1
         file = OpenFile(content, facts, Intake(self._fleet, self._limit_bytes))
-        await self.pass_known(file, kin)
+        async with self._closed_on_error(file):
+            await self.pass_known(file, kin)
         return file
+
+    @contextlib.asynccontextmanager
+    async def _closed_on_error(self, file: OpenFile) -> AsyncIterator[None]:
+        """Close a file that could be opened and cannot be read."""
+        try:
+            yield
+        except OSError:
+            await self.close(file)
+            raise
 
     async def pass_known(self, file: OpenFile, kin: Kin) -> None:
         """Go on behind the lines that the file's kin have, too. Raises OSError.
@@ -103,7 +113,9 @@ class Shelf:
             file = await (self.open(name) if is_own else self._open_or_none(name))
             if file is None:
                 continue
-            if file.identity == identity and await file.has_place(mark.place):
+            async with self._closed_on_error(file):
+                is_it = file.identity == identity and await file.has_place(mark.place)
+            if is_it:
                 file.start_at(*mark.place, is_skipping=mark.is_skipping)
                 file.intake.unwrapper.fragments = mark.fragments
                 file.may_be_copy = True  # perhaps it was in the making when we ended
