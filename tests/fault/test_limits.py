@@ -138,6 +138,9 @@ def test_what_the_kernel_tells_is_counted_long_before_the_next_look(slow_net: Ex
     counts(slow_net, world, watch)
     world.write("in a new folder", 3, to=world.folder / "made" / "falco-1.log")
     counts(slow_net, world, watch)
+    (world.folder / "made" / "falco-1.log").rename(world.folder / "made" / "falco-2.log")
+    world.write("under another name", 3, to=world.folder / "made" / "falco-2.log")
+    counts(slow_net, world, watch)
 
 
 def test_a_queue_of_events_that_runs_over_loses_nothing(slow_net: Exporter, world: World) -> None:
@@ -145,16 +148,44 @@ def test_a_queue_of_events_that_runs_over_loses_nothing(slow_net: Exporter, worl
     watch = Watch()
     world.write("before", 3)
     counts(slow_net, world, watch)
-    most = int(Path("/proc/sys/fs/inotify/max_queued_events").read_text())
     slow_net.process.send_signal(signal.SIGSTOP)
-    for number in range(most):
-        os.close(os.open(world.folder / f"x{number % 2}", os.O_CREAT | os.O_WRONLY))
-        (world.folder / f"x{number % 2}").unlink()
+    _run_over(world.folder)
     world.write("old", 3)
     world.rotate()
     world.write("new", 3)
     slow_net.process.send_signal(signal.SIGCONT)
     counts(slow_net, world, watch, within=5)
+
+
+@pytest.mark.parametrize("is_overflow", [True, False])
+def test_a_file_that_was_rewritten_to_its_size_is_seen_among_other_news(
+    slow_net: Exporter, world: World, *, is_overflow: bool
+) -> None:
+    """T3, N3: neither a rename that is told with it nor a queue that runs over hides it, though no size has changed."""
+    watch, other = Watch(), world.folder / "made" / "falco-1.log"
+    other.parent.mkdir()
+    world.write("other", 3, to=other)
+    world.write("old", 3)
+    counts(slow_net, world, watch)
+    for _ in polls(2.5, every=2.5):
+        pass  # until it is sure that nothing has happened in the log's folder since
+    other = other.rename(other.with_name("falco-2.log"))  # it is looked at everything
+    world.write("other", 3, to=other)
+    counts(slow_net, world, watch)
+    slow_net.process.send_signal(signal.SIGSTOP)
+    if is_overflow:
+        _run_over(other.parent)
+    world.log.write_bytes(world.make("new", 3))
+    other.rename(other.with_name("falco-3.log"))
+    slow_net.process.send_signal(signal.SIGCONT)
+    counts(slow_net, world, watch, within=5)
+
+
+def _run_over(folder: Path) -> None:
+    """Make more events than the kernel keeps."""
+    for number in range(int(Path("/proc/sys/fs/inotify/max_queued_events").read_text())):
+        os.close(os.open(folder / f"x{number % 2}", os.O_CREAT | os.O_WRONLY))
+        (folder / f"x{number % 2}").unlink()
 
 
 def test_what_the_kernel_does_not_tell_is_found_by_looking(follow: Follow, world: World) -> None:

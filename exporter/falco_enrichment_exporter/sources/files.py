@@ -121,8 +121,6 @@ class FileSource:
 
     async def _take_news(self, news: News) -> bool:
         """Look at the files that were written to; True if what happened needs a look at everything."""
-        if news.is_overflow or any(self._concerns(path) for path in news.moved):
-            return True
         files: dict[OpenFile, FollowedPath] = {}
         for path in news.written:
             followed = self.paths.named(path)
@@ -132,7 +130,9 @@ class FileSource:
                 files |= self.paths.left_files()
         if files:
             await self._look_at(files)
-        return False
+        if news.is_overflow:
+            self._looker.trust_nothing()
+        return news.is_overflow or any(self._concerns(path) for path in news.moved)
 
     def _concerns(self, path: str) -> bool:
         """Say whether something under this name may be a followed file, or have been one."""
@@ -253,11 +253,14 @@ class FileSource:
             followed = self.paths[path]
             try:
                 if followed.known_facts is None and identity_of(found) not in current:
-                    file = self.paths.take_left(found) or await self._opener.open(followed)
+                    left = self.paths.take_left(found)
+                    file = left or await self._opener.open(followed)
                     if file is not None:
                         self.paths.place(followed, file)
                         self._note_growth(followed, file)
                         current.add(file.identity)
+                    if left is not None:
+                        await self._update(followed, left, found)  # it may have grown since it was held elsewhere
                 followed.recover()
             except OSError as error:
                 self._lose(followed, error, 0)
