@@ -23,11 +23,11 @@ demo: $(STAMP) ## run the exporter over a built-in synthetic Falco
 demo-stack: $(STAMP) ## run it with Prometheus and Alertmanager, our rules loaded
 	$(BIN)/python deploy/demo_stack.py
 
-test: $(STAMP) ## run all tests; needs Debian's prometheus package
-	$(BIN)/pytest $(ARGS)
+test: $(STAMP) ## run all tests, files side by side; needs Debian's prometheus package
+	$(BIN)/pytest --numprocesses=2 --dist=loadfile $(ARGS)
 
 unit: $(STAMP) ## run the fast tests only
-	$(BIN)/pytest -m 'not e2e' $(ARGS)
+	$(BIN)/pytest --numprocesses=2 --dist=loadfile -m 'not e2e' $(ARGS)
 
 e2e: $(STAMP) ## run the tests that start real processes
 	$(BIN)/pytest -m e2e $(ARGS)
