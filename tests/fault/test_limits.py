@@ -143,6 +143,17 @@ def test_what_the_kernel_tells_is_counted_long_before_the_next_look(slow_net: Ex
     counts(slow_net, world, watch)
 
 
+def test_a_folder_that_was_seen_empty_is_watched(follow: Follow, world: World) -> None:
+    """N4: what is made in it later is told, though there is no other file."""
+    world.log.unlink()
+    exporter = follow(world.folder / "*" / "falco*.log", is_notified=True, options=["--source.poll-interval=60s"])
+    (world.folder / "made").mkdir()
+    for _ in polls(0.5, every=0.5):
+        pass
+    world.write("in a new folder", 3, to=world.folder / "made" / "falco-1.log")
+    counts(exporter, world, within=5)
+
+
 def test_a_queue_of_events_that_runs_over_loses_nothing(slow_net: Exporter, world: World) -> None:
     """N3: after more events than the kernel keeps everything is looked at anew."""
     watch = Watch()

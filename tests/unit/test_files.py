@@ -20,6 +20,7 @@ from falco_enrichment_exporter.exposition.telemetry import Tally
 from falco_enrichment_exporter.sources import files
 from falco_enrichment_exporter.sources.files import FileSource
 from falco_enrichment_exporter.sources.marks import Identity
+from falco_enrichment_exporter.sources.notices import Notices
 from snapshots import make_fleet
 
 LOOKS = 10  # after which everything must have been found
@@ -55,14 +56,15 @@ class Following:
     looked: asyncio.Event = field(default_factory=asyncio.Event)
 
     @contextlib.asynccontextmanager
-    async def run(self, *paths: Path, most_open: int = 9) -> AsyncIterator[FileSource]:
+    async def run(self, *paths: Path, most_open: int = 9, poll_seconds: float = 0) -> AsyncIterator[FileSource]:
         """Follow files; return once what is there is taken in."""
         source = FileSource(
             [str(path) for path in paths],
             fleet=self.fleet,
             tally=self.tally,
             limit_bytes=1 << 20,
-            poll_seconds=0,
+            poll_seconds=poll_seconds,
+            notices=Notices(is_enabled=poll_seconds > 0),
             most_open=most_open,
             on_pipes=self._note_look,
         )
@@ -185,5 +187,23 @@ def test_a_stale_handle_of_a_network_file_system_costs_no_line(tmp_path: Path, t
         assert not stale
         assert sum(following.tally.errors.values()) >= 1
         assert not sum(following.tally.lost.values())
+
+    asyncio.run(follow())
+
+
+def test_what_was_made_in_a_folder_before_it_was_watched_is_found_at_once(tmp_path: Path) -> None:
+    """The kernel did not tell, and the look before that has seen nothing."""
+
+    def make() -> None:
+        (tmp_path / "made").mkdir()
+        append(tmp_path / "made" / "falco-1.log", lines("new", 7))
+
+    async def follow() -> None:
+        again = asyncio.Event()
+        following = Following(after_look=[make, again.set])
+        async with following.run(tmp_path / "*" / "falco*.log", poll_seconds=60), asyncio.timeout(5):
+            await again.wait()
+            await asyncio.sleep(0.2)
+            assert following.fleet.lines["other"] == 7
 
     asyncio.run(follow())

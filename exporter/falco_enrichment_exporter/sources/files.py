@@ -72,6 +72,7 @@ class FileSource:
         self._rotated = RotatedFiles(self.paths, self.shelf, self._patterns)
         self._opener = Opener(self.paths, self.shelf, tally, self._warm)
         self._is_starting = True
+        self._has_moved = False  # something has, of which the kernel has told
 
     async def resume(self, state: PathsState) -> None:
         """Open the files of a checkpoint where they are now, and go on where they were left. Before ``run``."""
@@ -96,10 +97,10 @@ class FileSource:
     async def run(self) -> None:
         """Follow until cancelled."""
         now = asyncio.get_running_loop().time
-        await self._look_at_all()
+        is_due = await self._look_at_all()
         await self._warm.run()
         self._is_starting = self._opener.is_first = False
-        due = now() + self._poll_seconds
+        due = now() + (0 if is_due else self._poll_seconds)
         while True:
             has_more = await self._read_turn()
             if not has_more:
@@ -109,8 +110,8 @@ class FileSource:
                 news = await self._notices.wait(0 if has_more else due - now())
                 if not await self._take_news(news):
                     continue
-            await self._look_at_all()
-            due = now() + self._poll_seconds
+            is_due = await self._look_at_all()
+            due = now() + (0 if is_due else self._poll_seconds)
 
     async def close(self) -> None:
         """Close every file."""
@@ -132,7 +133,8 @@ class FileSource:
             await self._look_at(files)
         if news.is_overflow:
             self._looker.trust_nothing()
-        return news.is_overflow or any(self._concerns(path) for path in news.moved)
+        self._has_moved = news.is_overflow or any(self._concerns(path) for path in news.moved)
+        return self._has_moved
 
     def _concerns(self, path: str) -> bool:
         """Say whether something under this name may be a followed file, or have been one."""
@@ -145,8 +147,11 @@ class FileSource:
             if file.identity in found:
                 await self._update(followed, file, found[file.identity])
 
-    async def _look_at_all(self) -> None:
-        """Compare what is held open with what is under the paths; open, move and close accordingly."""
+    async def _look_at_all(self) -> bool:
+        """Compare what is held open with what is under the paths; open, move and close accordingly.
+
+        True if that is to be done again at once: there are folders of which the kernel did not tell.
+        """
         now = asyncio.get_running_loop().time()
         self._grown |= self._failed
         self._failed.clear()
@@ -171,9 +176,12 @@ class FileSource:
         if sight.paths:
             self.paths.forget_gone(self._patterns)
         self._on_pipes(sight.pipes)
-        if self._known is None or self._looker.was_whole:
-            self._notices.watch(self._patterns.folders() | self.paths.folders())
+        is_due = False
+        if self._known is None or self._has_moved or self._looker.was_whole:
+            self._has_moved = False
+            is_due = self._notices.watch(self._patterns.folders() | self.paths.folders())
             self._tally.is_notified = self._notices.is_up
+        return is_due
 
     def _look(self, known: dict[str, Known]) -> tuple[Sight, Listing | None]:
         """Look at the paths; if all is as it was, at the folders, too."""

@@ -52,10 +52,13 @@ class Notices:
         """Say whether the kernel tells of every folder."""
         return self._descriptor is not None and self._are_all_watched
 
-    def watch(self, folders: Iterable[str]) -> None:
-        """Watch these folders and no others; one that was replaced by another of its name is watched anew."""
+    def watch(self, folders: Iterable[str]) -> bool:
+        """Watch these folders and no others; one that was replaced by another of its name is watched anew.
+
+        True if any was not watched before: what has happened there until now was not told.
+        """
         if self._descriptor is None:
-            return
+            return False
         watched: dict[int, str] = {}
         refused = 0
         for folder in folders:
@@ -67,10 +70,12 @@ class Notices:
                 refused = ctypes.get_errno()
         for number in self._folders.keys() - watched.keys():
             self._libc.inotify_rm_watch(self._descriptor, number)
+        is_more = not watched.keys() <= self._folders.keys()
         self._folders = watched
         if refused and self._are_all_watched:
             _warn(refused)
         self._are_all_watched = not refused
+        return is_more
 
     async def wait(self, seconds: float) -> News:
         """Return what happened; if nothing has, wait for it so long. With 0 it does not wait at all."""
