@@ -97,6 +97,16 @@ def test_whatever_happens_to_a_file_is_seen_at_the_next_look(
     assert whole.paths == {str(log): facts_of(log.stat())}
 
 
+def test_after_news_that_were_lost_every_path_is_looked_at(log: Path, known: Known) -> None:
+    """Also what keeps its size, in a folder that is as it was."""
+    looker = settled_looker(log, known)
+    rewrite(log)
+    assert not looker.look({str(log): known}, is_notified=True).paths
+    looker.trust_nothing()
+
+    assert looker.look({str(log): known}, is_notified=True).paths == {str(log): facts_of(log.stat())}
+
+
 def test_a_folder_whose_time_was_set_back_is_no_known_one(log: Path, known: Known) -> None:
     """Another file was put in it meanwhile."""
     looker = settled_looker(log, known)

@@ -166,3 +166,13 @@ def test_the_place_after_a_line_that_is_too_long_is_one_of_the_file(tmp_path: Pa
             assert not await file.is_rewritten()
 
     asyncio.run(follow())
+
+
+def test_bytes_beyond_the_end_are_left_out(tmp_path: Path) -> None:
+    """A file may have become shorter since its size was asked for."""
+
+    async def ask() -> None:
+        async with _open(tmp_path / "falco.log", b"12345\n") as file:
+            assert await file.bytes_at(2, 100) == b"345\n"
+
+    asyncio.run(ask())
