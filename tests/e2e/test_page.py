@@ -19,7 +19,7 @@ pytestmark = pytest.mark.e2e
 PICTURES = Path(__file__).parent.parent.parent / "build" / "page"
 DAY = 86400
 STATES = ("healthy", "degraded", "stale", "empty", "many")
-SCREENS = {"desktop": (1440, 900), "phone": (390, 844)}
+SCREENS = {"laptop": (1280, 800), "phone": (390, 844)}
 MANY = 10_000
 HOSTILE = '<img src=x onerror="alert(1)">'
 ADVICE = re.compile(r"Next: Raise the buffers: engine\.<kind>\.buf_size_preset from 4 to 5 or 6 in falco\.yaml")
@@ -127,7 +127,7 @@ def look(browser: Browser, exporters: dict[str, Exporter], request: pytest.Fixtu
 
 def of(state: str) -> pytest.MarkDecorator:
     """Open the page of one state."""
-    return pytest.mark.parametrize("look", [pytest.param((state, "light", "desktop"), id=state)], indirect=True)
+    return pytest.mark.parametrize("look", [pytest.param((state, "light", "laptop"), id=state)], indirect=True)
 
 
 every_look = pytest.mark.parametrize(
@@ -144,7 +144,7 @@ every_look = pytest.mark.parametrize(
 
 @every_look
 def test_nobody_is_kept_out_and_nothing_is_cut_off(look: Watched, request: pytest.FixtureRequest) -> None:
-    """axe-core finds nothing (contrast, names, landmarks, focus); only tables scroll sideways, never the page."""
+    """axe-core finds nothing (contrast, names, landmarks, focus); only tables scroll sideways, and only on a phone."""
     page = look.open()
     PICTURES.mkdir(parents=True, exist_ok=True)
     page.screenshot(path=PICTURES / f"{request.node.callspec.id}.png")
@@ -152,7 +152,10 @@ def test_nobody_is_kept_out_and_nothing_is_cut_off(look: Watched, request: pytes
     found = Axe().run(page).response["violations"]
 
     assert [(rule["id"], rule["nodes"][0]["html"], rule["help"]) for rule in found] == []
-    assert page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
+    scrolling = page.locator("html, .wide").evaluate_all(
+        "found => found.filter(e => e.scrollWidth > e.clientWidth).map(e => e.localName)"
+    )
+    assert scrolling == [] or ("phone" in request.node.callspec.id and "html" not in scrolling)
 
 
 @of("healthy")
