@@ -2,6 +2,7 @@
 
 import json
 import sys
+import weakref
 from types import FrameType
 from typing import Any
 
@@ -249,3 +250,20 @@ def test_hostile_fragments_cost_no_more_than_their_number() -> None:
 
     assert text.count(NEEDLE) == count
     assert seen <= 20 * count
+
+
+class Seen(bytearray):
+    """A block that tells whether it is still held."""
+
+
+def test_no_more_is_held_than_a_line_may_be_long() -> None:
+    """However long the file is."""
+    scan = BackwardScan(limit_bytes=4096)
+    held = []
+    for _ in range(100):
+        block = Seen(b"Falco says nothing\n" * 50)
+        held.append(weakref.ref(block))
+        scan.take(block)
+        del block
+
+    assert sum(block() is not None for block in held) <= 4096 // 950 + 2

@@ -21,6 +21,7 @@ from falco_enrichment_exporter.sources import files
 from falco_enrichment_exporter.sources.files import FileSource
 from falco_enrichment_exporter.sources.marks import Identity
 from falco_enrichment_exporter.sources.notices import Notices
+from falco_enrichment_exporter.sources.paths import PathsState
 from snapshots import make_fleet
 
 LOOKS = 10  # after which everything must have been found
@@ -56,8 +57,10 @@ class Following:
     looked: asyncio.Event = field(default_factory=asyncio.Event)
 
     @contextlib.asynccontextmanager
-    async def run(self, *paths: Path, most_open: int = 9, poll_seconds: float = 0) -> AsyncIterator[FileSource]:
-        """Follow files; return once what is there is taken in."""
+    async def run(
+        self, *paths: Path, most_open: int = 9, poll_seconds: float = 0, state: PathsState | None = None
+    ) -> AsyncIterator[FileSource]:
+        """Follow files, from a state on; return once what is there is taken in."""
         source = FileSource(
             [str(path) for path in paths],
             fleet=self.fleet,
@@ -68,6 +71,8 @@ class Following:
             most_open=most_open,
             on_pipes=self._note_look,
         )
+        if state is not None:
+            await source.resume(state)
         task = asyncio.create_task(source.run())
         await source.caught_up.wait()
         yield source
@@ -82,6 +87,14 @@ class Following:
             self.looked.clear()
             await self.looked.wait()
         return self.fleet.lines["other"]
+
+    async def has_counted(self, count: int) -> bool:
+        """Say whether so many lines are counted before long."""
+        for _ in range(100):
+            if self.fleet.lines["other"] >= count:
+                break
+            await asyncio.sleep(0.05)
+        return self.fleet.lines["other"] == count
 
     def _note_look(self, _: Mapping[str, Identity]) -> None:
         if self.after_look:
@@ -169,7 +182,8 @@ def test_a_stale_handle_of_a_network_file_system_costs_no_line(tmp_path: Path, t
     """The file is opened again at the next look, though nothing else has changed, and read on where it was left."""
     log = tmp_path / "falco.log"
     log.write_bytes(lines("old", 5))
-    os.utime(tmp_path, (1, 1))  # nothing was made in its folder of late
+    for path in (log, tmp_path):
+        os.utime(path, (1, 1))  # nothing was made in its folder of late
     stale, read = [OSError(errno.ESTALE, os.strerror(errno.ESTALE))] * times, os.preadv
 
     def read_unless_stale(*given: Any) -> int:
@@ -177,11 +191,15 @@ def test_a_stale_handle_of_a_network_file_system_costs_no_line(tmp_path: Path, t
             raise stale.pop()
         return read(*given)
 
+    def grow() -> None:
+        append(log, lines("new", 7))
+        os.utime(log, (1, 1))  # its size alone tells
+
     async def follow() -> None:
         following = Following()
         with patch.object(os, "preadv", read_unless_stale):
             async with following.run(log) as source:
-                append(log, lines("new", 7))
+                following.after_look.append(grow)
                 assert await following.counted() == 7
                 assert source.shelf.open_files == 1
         assert not stale
@@ -203,7 +221,75 @@ def test_what_was_made_in_a_folder_before_it_was_watched_is_found_at_once(tmp_pa
         following = Following(after_look=[make, again.set])
         async with following.run(tmp_path / "*" / "falco*.log", poll_seconds=60), asyncio.timeout(5):
             await again.wait()
-            await asyncio.sleep(0.2)
-            assert following.fleet.lines["other"] == 7
+            assert await following.has_counted(7)
+
+    asyncio.run(follow())
+
+
+@pytest.mark.parametrize("number", [1, 2, 3])
+def test_a_file_that_cannot_be_read_at_a_restart_is_read_on_later(tmp_path: Path, number: int) -> None:
+    """Whichever read fails; it has not changed since, and is known to be open once."""
+    log = tmp_path / "falco.log"
+    log.write_bytes(lines("old", 5))
+    for path in (log, tmp_path):
+        os.utime(path, (1, 1))
+    reads, read = 0, os.preadv
+
+    def read_but_once(*given: Any) -> int:
+        nonlocal reads
+        reads += 1
+        if reads == number:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return read(*given)
+
+    async def follow() -> None:
+        async with Following().run(log) as before:
+            state = before.paths.dump()
+        following = Following()
+        with patch.object(os, "preadv", read_but_once):
+            async with following.run(log, state=state) as source:
+                assert await following.counted() == 0
+                assert source.paths[str(log)].is_up
+                assert source.shelf.open_files == 1
+                append(log, lines("new", 7))
+                assert await following.counted() == 7
+        assert sum(following.tally.errors.values()) == 1
+
+    asyncio.run(follow())
+
+
+def test_what_was_made_in_a_later_folder_before_it_was_watched_is_found_at_once(tmp_path: Path) -> None:
+    """As at the start."""
+    folder = tmp_path / "made"
+    following = Following()
+
+    def fill() -> None:
+        if folder.exists():
+            append(folder / "falco-1.log", lines("new", 7))
+        else:
+            following.after_look.append(fill)
+
+    async def follow() -> None:
+        following.after_look.append(fill)
+        async with following.run(tmp_path / "*" / "falco*.log", poll_seconds=60):
+            await asyncio.sleep(0.2)  # after the looks of the start
+            folder.mkdir()
+            assert await following.has_counted(7)
+
+    asyncio.run(follow())
+
+
+def test_what_was_written_right_after_a_rename_within_a_glob_is_found_at_once(tmp_path: Path) -> None:
+    """The kernel has told of a file under a name that nobody knew."""
+    log = tmp_path / "falco-1.log"
+    log.write_bytes(lines("old", 5))
+
+    async def follow() -> None:
+        following = Following()
+        async with following.run(tmp_path / "falco*.log", poll_seconds=60):
+            await asyncio.sleep(0.2)  # after the looks of the start
+            log.rename(tmp_path / "falco-2.log")
+            append(tmp_path / "falco-2.log", lines("new", 7))
+            assert await following.has_counted(7)
 
     asyncio.run(follow())
