@@ -1,8 +1,10 @@
-"""The Alertmanager example: valid, and every alert goes where it should."""
+"""The Alertmanager example: valid, every alert goes where it should, and says what to do."""
 
+import json
+import re
 import subprocess
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import pytest
 import yaml
@@ -77,3 +79,55 @@ def test_the_symptom_is_never_muted() -> None:
     ]
 
     assert not any("Completeness" in target or "Metadata" in target for target in targets)
+
+
+def rendered(template: str, folder: Path, alerts: list[dict[str, Any]], status: str = "firing") -> str:
+    """Render a template as Alertmanager does for a notification of these alerts."""
+    data = folder / "data.json"
+    group = {"alertname": alerts[0]["labels"]["alertname"], "cluster": "eu"}
+    data.write_text(json.dumps({"status": status, "alerts": alerts, "groupLabels": group}))
+    done = subprocess.run(
+        [
+            *("amtool", "template", "render", f"--template.glob={EXAMPLE.parent}/templates/*.tmpl"),
+            *(f"--template.data={data}", f'--template.text={{{{ template "falco_enrichment.{template}" . }}}}'),
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_a_notification_says_what_is_wrong_the_next_step_and_where_to_read_on(tmp_path: Path) -> None:
+    """For every alert of the pack; "read the runbook" is for the alerts of others that use the template."""
+    fired = [
+        {
+            "status": "firing",
+            "labels": rule["labels"] | {"alertname": rule["alert"]},
+            "annotations": rule["annotations"],
+        }
+        for rule in RULES
+    ]
+
+    text = rendered("text", tmp_path, fired)
+
+    paragraphs = text.strip().split("\n\n")
+    for rule, paragraph in zip(RULES, paragraphs, strict=True):
+        notes = rule["annotations"]
+        assert paragraph.startswith(f"{rule['labels']['severity'].upper()}: {notes['summary'].strip()}"), paragraph
+        assert notes["description"].strip() in paragraph
+        step = re.search(r"^Next step: (.{20,})$", paragraph, re.MULTILINE)
+        assert step is not None, paragraph
+        assert "read the runbook" not in step[1]
+        assert f"Runbook: {notes['runbook_url']}" in paragraph
+        assert f"Dashboard: {notes['dashboard_url']}" in paragraph
+    assert "Next step: read the runbook" in rendered("text", tmp_path, [{"labels": {"alertname": "Other"}}])
+
+
+def test_the_title_tells_what_has_begun_and_what_is_over(tmp_path: Path) -> None:
+    """How many fire, of which alert, and where."""
+    alerts = [{"status": "firing", "labels": {"alertname": "FalcoSnapshotStale"}}] * 3
+
+    assert rendered("title", tmp_path, alerts).strip() == "[FIRING 3] FalcoSnapshotStale in eu"
+    assert rendered("title", tmp_path, alerts, "resolved").strip() == "[RESOLVED] FalcoSnapshotStale in eu"
