@@ -20,7 +20,7 @@ from falco_enrichment_exporter.core.fleet import Fleet
 from falco_enrichment_exporter.errors import SetupError
 from falco_enrichment_exporter.exposition.alerts import AlertCollector
 from falco_enrichment_exporter.exposition.collector import HostSeries
-from falco_enrichment_exporter.exposition.hosts import HostLines, Part
+from falco_enrichment_exporter.exposition.hosts import Part
 from falco_enrichment_exporter.exposition.native import NativeSeries
 from falco_enrichment_exporter.exposition.page import Page
 from falco_enrichment_exporter.exposition.rules import read_rules
@@ -134,7 +134,7 @@ async def serve(settings: ServeSettings, feed: Feed | None = None) -> None:
     sockets = bind(settings.web.listen_address)
     checkpoint = sources.checkpoint = _checkpoint(settings, fleet, tally, sources)
     if checkpoint is not None:
-        surface = replace(surface, before_scrape=checkpoint.save)
+        surface = replace(surface, before_answer=checkpoint.save)
         stored = checkpoint.load()
         if stored is not None:
             fleet.restore(stored.fleet)
@@ -272,4 +272,4 @@ def _page(settings: ServeSettings, fleet: Fleet, tally: Tally, sources: Sources)
     ProcessCollector(registry=registry)
     PlatformCollector(registry=registry)
     GCCollector(registry=registry)
-    return Page(HostLines(fleet, parts, tally), registry)
+    return Page(fleet, parts, tally, registry)

@@ -1,5 +1,6 @@
 """Recorded Falco output, and what the exporter makes of it."""
 
+import asyncio
 import json
 from collections.abc import Iterable
 from pathlib import Path
@@ -10,8 +11,9 @@ from prometheus_client.parser import text_string_to_metric_families
 from falco_enrichment_exporter.core.envelope import Unwrapper
 from falco_enrichment_exporter.core.fleet import Fleet
 from falco_enrichment_exporter.core.intake import fold_lines
-from falco_enrichment_exporter.exposition.hosts import HostLines, Part
+from falco_enrichment_exporter.exposition.hosts import HostLines, Part, SnapshotHosts
 from falco_enrichment_exporter.exposition.telemetry import Tally
+from falco_enrichment_exporter.turns import Turns
 
 DATA = Path(__file__).parent.parent / "data"
 RUNS = DATA / "falco-0.44.1"
@@ -34,10 +36,10 @@ def read_lines(path: Path, count: int | None = None) -> list[bytes]:
 
 
 def page_of(fleet: Fleet, *parts: Part) -> str:
-    """Return the lines of all hosts."""
-    lines = HostLines(fleet, parts, Tally())
-    lines.refresh()
-    return lines.text()
+    """Return the lines of all hosts that have snapshots."""
+    lines = HostLines(fleet, SnapshotHosts(fleet, parts), Tally())
+    asyncio.run(lines.refresh(Turns()))
+    return "".join(lines.families())
 
 
 def samples_of(fleet: Fleet, part: Part) -> Samples:

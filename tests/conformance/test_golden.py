@@ -1,5 +1,6 @@
 """Golden scrapes of recorded Falco output: `make golden` rewrites them; look at the difference before you commit it."""
 
+import asyncio
 import math
 import os
 import shutil
@@ -15,7 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 
 from falco_enrichment_exporter.exposition.alerts import AlertCollector
 from falco_enrichment_exporter.exposition.collector import HostSeries
-from falco_enrichment_exporter.exposition.hosts import HostLines, Part
+from falco_enrichment_exporter.exposition.hosts import Part
 from falco_enrichment_exporter.exposition.native import NativeSeries
 from falco_enrichment_exporter.exposition.page import Page
 from falco_enrichment_exporter.exposition.telemetry import Tally
@@ -34,20 +35,21 @@ RECORDINGS: dict[str, Callable[[], list[bytes]]] = {
 }
 
 
-def _page(name: str, *, native: bool = True) -> Page:
+def scraped(name: str, *, native: bool = True, is_open_metrics: bool = False) -> str:
+    """Return what a scrape of a recording shows."""
     fleet = fold(RECORDINGS[name]())
     registry = CollectorRegistry(auto_describe=False)
     registry.register(AlertCollector(fleet.alerts, ThresholdSettings().model_dump(), ObjectiveSettings().model_dump()))
     parts: list[Part] = [HostSeries(fleet)]
     if native:
         parts.append(NativeSeries({}))
-    return Page(HostLines(fleet, parts, Tally()), registry)
+    return b"".join(asyncio.run(Page(fleet, parts, Tally(), registry).make(is_open_metrics=is_open_metrics))).decode()
 
 
 @pytest.mark.parametrize("name", RECORDINGS)
 def test_a_scrape_is_the_golden_one(name: str) -> None:
     """Names, help, labels, values: all that a user may rely on."""
-    page, path = _page(name).text().decode(), GOLDEN / f"{name}.prom"
+    page, path = scraped(name), GOLDEN / f"{name}.prom"
     if os.environ.get("GOLDEN_REWRITE"):
         path.parent.mkdir(exist_ok=True)
         path.write_text(page)
@@ -58,8 +60,8 @@ def test_a_scrape_is_the_golden_one(name: str) -> None:
 @pytest.mark.parametrize("name", RECORDINGS)
 def test_text_and_openmetrics_parse_back_to_the_same_samples(name: str) -> None:
     """Both formats say the same; no NaN, no timestamp, no sample twice."""
-    text = [s for f in parse_text(_page(name).text().decode()) for s in f.samples]
-    open_metrics = [s for f in parse_openmetrics(_page(name).open_metrics().decode()) for s in f.samples]
+    text = [s for f in parse_text(scraped(name)) for s in f.samples]
+    open_metrics = [s for f in parse_openmetrics(scraped(name, is_open_metrics=True)) for s in f.samples]
 
     def keyed(samples: list[Any]) -> dict[Any, float]:
         return {(s.name, frozenset(s.labels.items())): s.value for s in samples}
@@ -75,7 +77,7 @@ def test_promtool_finds_nothing_in_our_own_names(name: str) -> None:
     """`promtool check metrics` is silent about falco_enrichment_*; Falco's own names are Falco's."""
     promtool = shutil.which("promtool")
     assert promtool is not None, "Debian's prometheus package is needed"
-    page = _page(name, native=False).text()
+    page = scraped(name, native=False).encode()
     done = subprocess.run([promtool, "check", "metrics"], input=page, capture_output=True, check=False, timeout=30)
 
     assert (done.returncode, done.stdout + done.stderr) == (0, b"")

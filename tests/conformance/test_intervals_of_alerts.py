@@ -4,6 +4,7 @@ A fleet of hosts, one for each thing that can happen, is folded by the exporter'
 on a made clock; promtool evaluates the rules over these scrapes.
 """
 
+import asyncio
 import json
 import os
 import subprocess
@@ -21,7 +22,6 @@ from falco_enrichment_exporter.core.fleet import Fleet
 from falco_enrichment_exporter.core.records import decode
 from falco_enrichment_exporter.exposition.alerts import AlertCollector
 from falco_enrichment_exporter.exposition.collector import HostSeries
-from falco_enrichment_exporter.exposition.hosts import HostLines
 from falco_enrichment_exporter.exposition.page import Page
 from falco_enrichment_exporter.exposition.telemetry import Tally
 from falco_enrichment_exporter.settings import ObjectiveSettings, ThresholdSettings
@@ -111,7 +111,7 @@ def page_of(fleet: Fleet) -> Page:
     """Return what is scraped."""
     registry = CollectorRegistry(auto_describe=False)
     registry.register(AlertCollector(fleet.alerts, ThresholdSettings().model_dump(), ObjectiveSettings().model_dump()))
-    return Page(HostLines(fleet, [HostSeries(fleet)], Tally()), registry)
+    return Page(fleet, [HostSeries(fleet)], Tally(), registry)
 
 
 def scrapes(interval: int, count: int, step: int) -> dict[str, list[str]]:
@@ -139,7 +139,7 @@ def scrapes(interval: int, count: int, step: int) -> dict[str, list[str]]:
 def samples(page: Page) -> list[tuple[str, str]]:
     """Return series and value of a scrape, times moved to promtool's clock."""
     found = []
-    for family in text_string_to_metric_families(page.text().decode()):
+    for family in text_string_to_metric_families(b"".join(asyncio.run(page.make())).decode()):
         for sample in family.samples:
             if sample.name in USED:
                 labels = ", ".join(f"{key}={json.dumps(value)}" for key, value in sorted(sample.labels.items()))

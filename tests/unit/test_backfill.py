@@ -1,5 +1,6 @@
 """History as OpenMetrics: at each snapshot's time what a scrape would have shown then."""
 
+import asyncio
 import gzip
 import io
 import os
@@ -10,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from prometheus_client import CollectorRegistry
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from falco_enrichment_exporter.cli import main
@@ -17,10 +19,9 @@ from falco_enrichment_exporter.commands.reader import Reader
 from falco_enrichment_exporter.core.catalog import Kind
 from falco_enrichment_exporter.core.envelope import Unwrapper
 from falco_enrichment_exporter.core.intake import fold_lines
-from falco_enrichment_exporter.exposition.alerts import AlertSeries
 from falco_enrichment_exporter.exposition.collector import HostSeries
-from falco_enrichment_exporter.exposition.hosts import HostLines
 from falco_enrichment_exporter.exposition.native import NativeSeries
+from falco_enrichment_exporter.exposition.page import Page
 from falco_enrichment_exporter.exposition.recording import MOST_RUNS, Recording
 from falco_enrichment_exporter.exposition.telemetry import Tally
 from snapshots import START_NS, make_fields, make_fleet, make_line
@@ -73,9 +74,8 @@ def shown_after(lines: list[bytes], hostname: str) -> dict[Series, float]:
     """Return what the metrics page shows of a host when these lines were read."""
     fleet = make_fleet()
     fold_lines(lines, Unwrapper(1 << 20), fleet)
-    page = HostLines(fleet, [HostSeries(fleet), NativeSeries({}), AlertSeries(fleet.alerts)], Tally())
-    page.refresh()
-    shown = parse(page.text(is_open_metrics=True) + "# EOF\n")[0]
+    page = Page(fleet, [HostSeries(fleet), NativeSeries({})], Tally(), CollectorRegistry())
+    shown = parse(b"".join(asyncio.run(page.make(is_open_metrics=True))).decode())[0]
     return {key: value for key, value in shown.items() if ("hostname", hostname) in key[1]}
 
 

@@ -1,8 +1,14 @@
 """The file of a checkpoint: written when there is news, believed only if it is whole and of this version."""
 
+import asyncio
+import concurrent.futures
 import os
+import threading
 import zlib
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
+from unittest.mock import patch
 
 import pytest
 
@@ -43,7 +49,7 @@ def test_what_was_saved_is_loaded(world: World) -> None:
     """And nothing is set aside."""
     checkpoint = world.open()
     assert checkpoint.load() is None
-    checkpoint.save()
+    asyncio.run(checkpoint.save())
 
     assert checkpoint.load() == world.state()
     assert world.tally.checkpoint_errors == 0
@@ -53,7 +59,7 @@ def test_what_was_saved_is_loaded(world: World) -> None:
 def test_a_whole_checkpoint_of_another_version_is_set_aside(world: World) -> None:
     """Though its checksum is right."""
     checkpoint = world.open()
-    checkpoint.save()
+    asyncio.run(checkpoint.save())
     _, _, body = world.path.read_bytes().partition(b"\n")
     world.path.write_bytes(MAGIC + b"1 %08x\n" % zlib.crc32(body) + body)
 
@@ -70,13 +76,13 @@ def test_a_checkpoint_is_written_if_there_is_news_or_if_it_could_not_outlive_a_l
 
     def is_written(*, is_durable: bool) -> bool:
         before = os.open(world.path, os.O_RDONLY)  # so that its inode is not used again
-        checkpoint.save(is_durable=is_durable)
+        asyncio.run(checkpoint.save(is_durable=is_durable))
         is_same = os.path.sameopenfile(before, now := os.open(world.path, os.O_RDONLY))
         os.close(before)
         os.close(now)
         return not is_same
 
-    checkpoint.save()
+    asyncio.run(checkpoint.save())
     asked = [False, True, True, False]
     assert [is_written(is_durable=is_durable) for is_durable in asked] == [False, True, False, False]
     world.news += 1
@@ -84,10 +90,73 @@ def test_a_checkpoint_is_written_if_there_is_news_or_if_it_could_not_outlive_a_l
     checkpoint.close()
 
 
+class LastFirst(concurrent.futures.ThreadPoolExecutor):
+    """Two jobs at a time, the later one first."""
+
+    def __init__(self) -> None:
+        super().__init__(max_workers=1)
+        self._first: list[Callable[[], Any]] = []
+
+    def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> concurrent.futures.Future[Any]:
+        if not self._first:
+            done: concurrent.futures.Future[Any] = concurrent.futures.Future()
+            self._first.append(lambda: done.set_result(fn(*args, **kwargs)))
+            return done
+        later = super().submit(fn, *args, **kwargs)
+        super().submit(self._first.pop())
+        return later
+
+
+def test_an_older_state_never_takes_the_place_of_a_newer_one(world: World) -> None:
+    """Though its writing took longer; and it does not make the newer one outlive a loss of power."""
+    checkpoint = world.open()
+
+    async def write() -> None:
+        asyncio.get_running_loop().set_default_executor(LastFirst())
+        older = asyncio.create_task(checkpoint.save(is_durable=True))
+        await asyncio.sleep(0)
+        world.news += 1
+        await asyncio.gather(older, checkpoint.save())
+
+    asyncio.run(write())
+
+    assert checkpoint.load() == world.state()
+    with patch.object(os, "fsync", wraps=os.fsync) as fsync:
+        asyncio.run(checkpoint.save(is_durable=True))
+    assert fsync.called
+    checkpoint.close()
+
+
+def test_one_state_is_written_at_a_time(world: World) -> None:
+    """The next one waits until the first is on the disk, and nobody else does."""
+    checkpoint = world.open()
+    sync, done, overtaken = os.fsync, threading.Event(), list[bool]()
+
+    def slow_sync(descriptor: int) -> None:
+        overtaken.append(done.wait(0.2))
+        sync(descriptor)
+
+    async def write() -> None:
+        first = asyncio.create_task(checkpoint.save(is_durable=True))
+        await asyncio.sleep(0.05)
+        assert not first.done()
+        world.news += 1
+        await checkpoint.save()
+        done.set()
+        await first
+
+    with patch.object(os, "fsync", slow_sync):
+        asyncio.run(write())
+
+    assert not any(overtaken)
+    assert checkpoint.load() == world.state()
+    checkpoint.close()
+
+
 def test_the_last_news_is_written_at_the_end(world: World) -> None:
     """Then another instance may have the directory, and not before."""
     checkpoint = world.open()
-    checkpoint.save()
+    asyncio.run(checkpoint.save())
     world.news += 1
     with pytest.raises(SetupError, match="another instance"):
         world.open()
@@ -105,7 +174,7 @@ def test_a_checkpoint_of_long_ago_is_kept_by_who_needs_it(world: World) -> None:
     for name in (own, other, young):
         world.open(name).close()
     running = world.open(quiet)
-    running.save()
+    asyncio.run(running.save())
     for name in (f"{own}.unusable-1", f"{other}.new", "foreign.checkpoint", f"{other}.txt", "notes.new"):
         (world.folder / name).touch()
     for path in world.folder.iterdir():

@@ -1,6 +1,6 @@
 """Our own series that are not of one host's snapshots: alerts and their fields, thresholds, objectives."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
@@ -10,7 +10,7 @@ from falco_enrichment_exporter.core.alerts import AlertCounts
 from falco_enrichment_exporter.core.catalog import PREFIX
 from falco_enrichment_exporter.core.track import Track
 from falco_enrichment_exporter.exposition.families import Families
-from falco_enrichment_exporter.exposition.hosts import Sink
+from falco_enrichment_exporter.exposition.hosts import Part, Sink
 
 Thresholds = Mapping[str, Mapping[str, float | None]]
 """signal -> severity -> limit; None: no such limit."""
@@ -41,6 +41,22 @@ class AlertSeries:
             _add_rows(sink, "alerts_without_fields_total", [((), ledger.without_fields[hostname])], hostname)
 
 
+class AlertHosts:
+    """Hosts that have had alerts, whether they have snapshots or not."""
+
+    def __init__(self, alerts: AlertCounts) -> None:
+        self.parts: Sequence[Part] = [AlertSeries(alerts)]
+        self._alerts = alerts
+
+    def names(self) -> Collection[str]:
+        """Return the names of the hosts."""
+        return self._alerts.hostnames
+
+    def revision(self, hostname: str) -> object:
+        """Count the alerts."""
+        return sum(self._alerts.of_host(hostname).values())
+
+
 def _add_rows(sink: Sink, name: str, rows: Rows, *first: str) -> None:
     row = series.ALERT_SERIES[name]
     for values, count in rows:
@@ -48,7 +64,7 @@ def _add_rows(sink: Sink, name: str, rows: Rows, *first: str) -> None:
 
 
 class AlertCollector(Collector):
-    """Expose the counts of alerts, and what they are to be held against."""
+    """Expose the counts of alerts that are not of one host, and what those of the hosts are to be held against."""
 
     def __init__(self, alerts: AlertCounts, thresholds: Thresholds, objectives: Objectives) -> None:
         self._alerts = alerts
@@ -62,9 +78,6 @@ class AlertCollector(Collector):
     def collect(self) -> Iterator[Metric]:
         """Make all families from the state as it is now."""
         families = Families()
-        add_host = AlertSeries(self._alerts)
-        for hostname in self._alerts.hostnames:
-            add_host(families, hostname, {})
         _add_rows(families, "rule_alerts_total", self._alerts.by_rule.items())
         _add_rows(families, "rule_missing_alerts_total", self._alerts.ledger.rule_missing.items())
         self._add_limits(families)

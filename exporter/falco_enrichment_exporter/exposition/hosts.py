@@ -1,4 +1,4 @@
-"""The series of every host as text, made once for each snapshot and joined for each scrape.
+"""The series of every host as text, made once for each change of the host and joined for each scrape.
 
 A host has hundreds of series that change when a snapshot arrives, perhaps once an hour; scrapes come every few seconds.
 Formats: Prometheus' text format 0.0.4 and OpenMetrics 1.0, whose sample lines are the same.
@@ -16,6 +16,7 @@ from falco_enrichment_exporter.core.fleet import Fleet
 from falco_enrichment_exporter.core.track import Track
 from falco_enrichment_exporter.exposition.families import TYPES, Labels
 from falco_enrichment_exporter.exposition.telemetry import Tally
+from falco_enrichment_exporter.turns import Turns
 
 _log = logging.getLogger(__name__)
 
@@ -30,6 +31,32 @@ Part = Callable[[Sink, str, dict[str, Track]], None]
 """Adds the samples of one host: its name, and its tracks by source."""
 
 
+class Hosts(Protocol):
+    """Hosts that have series of one kind."""
+
+    parts: Sequence[Part]
+
+    def names(self) -> Collection[str]: ...  # noqa: D102
+
+    def revision(self, hostname: str) -> object: ...  # noqa: D102  another one whenever its series are others
+
+
+class SnapshotHosts:
+    """Hosts that have snapshots, which is when their series change."""
+
+    def __init__(self, fleet: Fleet, parts: Sequence[Part]) -> None:
+        self.parts = parts
+        self._fleet = fleet
+
+    def names(self) -> Collection[str]:
+        """Return the names of the hosts."""
+        return self._fleet.hosts
+
+    def revision(self, hostname: str) -> object:
+        """Count the snapshots."""
+        return [(source, track.snapshots) for source, track in self._fleet.hosts[hostname].items()]
+
+
 @dataclass(slots=True)
 class _Family:
     kind: Kind
@@ -42,56 +69,65 @@ class _Lines:
 
     def __init__(self) -> None:
         self.families: dict[str, tuple[Kind, str, list[str]]] = {}
+        self._written: dict[tuple[tuple[str, str], ...], str] = {}  # labels: most series have the same as others
 
     def add(self, name: str, kind: Kind, text: str, labels: Labels, value: float) -> None:
         """Write a sample as a line."""
         family = self.families.get(name)
         if family is None:
             family = self.families[name] = kind, text, []
-        family[2].append(f"{sample(name, labels, value)}\n")
+        key = tuple(labels.items())
+        written = self._written.get(key)
+        if written is None:
+            written = self._written[key] = write_labels(labels)
+        family[2].append(f"{name}{written} {write_value(value)}\n")
 
 
 class HostLines:
-    """The lines of all hosts, by family. ``refresh`` before reading them."""
+    """The lines of all hosts, by family. ``refresh`` before reading them, and let none refresh them meanwhile."""
 
-    def __init__(self, fleet: Fleet, parts: Sequence[Part], tally: Tally) -> None:
+    def __init__(self, fleet: Fleet, hosts: Hosts, tally: Tally) -> None:
         self._fleet = fleet
-        self._parts = parts
+        self._hosts = hosts
         self._tally = tally
         self._families: dict[str, _Family] = {}
-        self._known: dict[str, tuple[object, set[str]]] = {}  # host -> the snapshots it was made of, its families
+        self._known: dict[str, tuple[object, set[str]]] = {}  # host -> its revision, its families
 
-    def refresh(self) -> None:
-        """Make the lines of hosts that have a new snapshot; drop those of hosts that are gone."""
-        hosts = self._fleet.hosts
-        for hostname in self._known.keys() - hosts.keys():
+    async def refresh(self, turns: Turns) -> None:
+        """Make the lines of hosts that have changed; drop those of hosts that are gone.
+
+        Others have their turn between two hosts. What a host shows is of one moment.
+        """
+        for hostname in self._known.keys() - set(self._hosts.names()):
             self._drop(hostname, self._known.pop(hostname)[1])
-        for hostname, tracks in hosts.items():
-            revision = [(source, track.snapshots) for source, track in tracks.items()]
-            known = self._known.get(hostname)
-            if known is None or known[0] != revision:
-                made = self._make(hostname, tracks)
-                if known is not None:
-                    self._drop(hostname, known[1] - made.keys())
-                for name, (kind, text, lines) in made.items():
-                    self._families.setdefault(name, _Family(kind, text)).lines[hostname] = "".join(lines)
-                self._known[hostname] = revision, set(made)
+        for hostname in list(self._hosts.names()):
+            if hostname in self._hosts.names():  # still: it may have got another name meanwhile
+                self._renew(hostname)
+            await turns.pause()
 
-    def text(self, *, is_open_metrics: bool = False) -> str:
-        """Join all lines under their headers."""
-        return "".join(self._pieces(is_open_metrics=is_open_metrics))
+    def _renew(self, hostname: str) -> None:
+        revision = self._hosts.revision(hostname)
+        known = self._known.get(hostname)
+        if known is None or known[0] != revision:
+            made = self._make(hostname)
+            if known is not None:
+                self._drop(hostname, known[1] - made.keys())
+            for name, (kind, text, lines) in made.items():
+                self._families.setdefault(name, _Family(kind, text)).lines[hostname] = "".join(lines)
+            self._known[hostname] = revision, set(made)
 
-    def _pieces(self, *, is_open_metrics: bool) -> Iterator[str]:
+    def families(self, *, is_open_metrics: bool = False) -> Iterator[str]:
+        """Join the lines of each family under its header."""
         gauges = {name for name, family in self._families.items() if family.kind is not Kind.COUNTER}
         for name, family in self._families.items():
             if family.lines:
                 kind = family.kind, family.text
-                yield header(name, *kind, gauges) if is_open_metrics else header(name, *kind)
-                yield from family.lines.values()
+                begin = header(name, *kind, gauges) if is_open_metrics else header(name, *kind)
+                yield "".join([begin, *family.lines.values()])
 
-    def _make(self, hostname: str, tracks: dict[str, Track]) -> dict[str, tuple[Kind, str, list[str]]]:
-        lines = _Lines()
-        for part in self._parts:
+    def _make(self, hostname: str) -> dict[str, tuple[Kind, str, list[str]]]:
+        lines, tracks = _Lines(), self._fleet.hosts.get(hostname, {})
+        for part in self._hosts.parts:
             try:
                 part(lines, hostname, tracks)
             except Exception:  # noqa: BLE001  the one guarded exception: the scrape must go on
@@ -104,10 +140,15 @@ class HostLines:
             self._families[name].lines.pop(hostname, None)
 
 
-def sample(name: str, labels: Labels, value: float) -> str:
-    """Write a sample without its time, the labels sorted."""
+def write_labels(labels: Labels) -> str:
+    """Write labels, sorted."""
     inside = ",".join([f'{label}="{_escaped(labels[label])}"' for label in sorted(labels)])
-    return f"{name}{{{inside}}} {floatToGoString(value)}"  # type: ignore[no-untyped-call]
+    return f"{{{inside}}}"
+
+
+def write_value(value: float) -> str:
+    """Write a value as Go does."""
+    return floatToGoString(value)  # type: ignore[no-untyped-call, no-any-return]
 
 
 def header(name: str, kind: Kind, text: str, gauges: Collection[str] | None = None) -> str:

@@ -1,26 +1,38 @@
 """The metrics page: the lines of the hosts, and behind them what prometheus_client makes of the rest."""
 
+import asyncio
+from collections.abc import Sequence
+
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import generate_latest
 from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
 
-from falco_enrichment_exporter.exposition.hosts import HostLines
+from falco_enrichment_exporter.core.fleet import Fleet
+from falco_enrichment_exporter.exposition.alerts import AlertHosts
+from falco_enrichment_exporter.exposition.hosts import HostLines, Hosts, Part, SnapshotHosts
+from falco_enrichment_exporter.exposition.telemetry import Tally
+from falco_enrichment_exporter.turns import Turns
 
 
 class Page:
-    """All series, as they are now, in either format."""
+    """All series in either format: ``parts`` add those of a host's snapshots, ``registry`` has what is of no host."""
 
-    def __init__(self, hosts: HostLines, registry: CollectorRegistry) -> None:
-        self._hosts = hosts
+    def __init__(self, fleet: Fleet, parts: Sequence[Part], tally: Tally, registry: CollectorRegistry) -> None:
+        kinds: tuple[Hosts, ...] = SnapshotHosts(fleet, parts), AlertHosts(fleet.alerts)
+        self._lines = [HostLines(fleet, hosts, tally) for hosts in kinds]
         self._registry = registry
+        self._making = asyncio.Lock()
 
-    def text(self) -> bytes:
-        """Return the page in Prometheus' text format."""
-        self._hosts.refresh()
-        return self._hosts.text().encode() + generate_latest(self._registry)
-
-    def open_metrics(self) -> bytes:
-        """Return the page in the OpenMetrics format."""
-        self._hosts.refresh()
-        rest: bytes = generate_openmetrics(self._registry)
-        return self._hosts.text(is_open_metrics=True).encode() + rest
+    async def make(self, *, is_open_metrics: bool = False) -> list[bytes]:
+        """Return the page in pieces, in Prometheus' text format or in OpenMetrics. One of many hosts in turns."""
+        pieces: list[bytes] = []
+        turns = Turns()
+        async with self._making:
+            for lines in self._lines:
+                await lines.refresh(turns)
+            for lines in self._lines:
+                for family in lines.families(is_open_metrics=is_open_metrics):
+                    pieces.append(family.encode())
+                    await turns.pause()
+        rest = generate_openmetrics if is_open_metrics else generate_latest
+        return [*pieces, rest(self._registry)]

@@ -14,7 +14,7 @@ from typing import IO, Final
 
 from falco_enrichment_exporter.core.catalog import Kind
 from falco_enrichment_exporter.exposition.families import Labels
-from falco_enrichment_exporter.exposition.hosts import header, sample
+from falco_enrichment_exporter.exposition.hosts import header, write_labels, write_value
 
 RUN_SAMPLES: Final = 100_000
 MOST_RUNS: Final = 64  # each is an open file
@@ -52,7 +52,7 @@ class Recording:
     def add(self, name: str, kind: Kind, text: str, labels: Labels, value: float) -> None:
         """Add a sample; the first help of a family counts."""
         self._families.setdefault(name, (kind, text))
-        self._lines.append(sample(name, labels, value).encode() + self._suffix)
+        self._lines.append(f"{name}{write_labels(labels)} {write_value(value)}".encode() + self._suffix)
         if len(self._lines) >= self._run_samples:
             self._set_aside()
 

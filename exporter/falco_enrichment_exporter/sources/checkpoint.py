@@ -10,9 +10,11 @@ import fcntl
 import logging
 import os
 import re
+import threading
 import time
 import zlib
 from collections.abc import Callable
+from functools import partial
 from hashlib import blake2b
 from pathlib import Path
 from typing import Final
@@ -53,6 +55,9 @@ class Checkpoint:
         self.has_tried = False  # to write: what was counted before that would be lost with the process
         self._written: object = None  # the revision that is in the file,
         self._synced: object = None  # and the one that would survive a loss of power
+        self._prepared = 0  # how many states were,
+        self._number = 0  # and which of these is in the file
+        self._writing = threading.Lock()
         self._lock = _lock(directory, name)
         _expire(directory, keep=self._path)
 
@@ -70,36 +75,50 @@ class Checkpoint:
             _log.warning("checkpoint cannot be used and is set aside", extra={"path": aside, "error": error})
             return None
 
-    def save(self, *, is_durable: bool = False) -> None:
+    async def save(self, *, is_durable: bool = False) -> None:
         """Write the state as it is now, if it is not the one that is there. Never raises: what fails is counted."""
+        write = self._prepare(is_durable=is_durable)
+        if write is not None:
+            await asyncio.to_thread(write)
+
+    def _prepare(self, *, is_durable: bool) -> Callable[[], None] | None:
+        """Encode the state if there is news; return what writes it, in a thread: a disk may take its time."""
         revision = self._revision()
         if revision == (self._synced if is_durable else self._written):
-            return
-        body = msgspec.json.encode(self._state())
-        try:
-            self._write(MAGIC + b" %08x\n" % zlib.crc32(body) + body, is_durable=is_durable)
-        except OSError as error:
-            _log.warning("checkpoint cannot be written", extra={"path": self._path, "error": error.strerror})
-            self._tally.checkpoint_errors += 1
-            return
-        self._written = revision
-        self._synced = revision if is_durable else self._synced
-        self._tally.checkpoint_at = time.time()
+            return None
+        self._prepared += 1
+        return partial(self._write, self._prepared, revision, msgspec.json.encode(self._state()), is_durable=is_durable)
+
+    def _write(self, number: int, revision: object, body: bytes, *, is_durable: bool) -> None:
+        with self._writing:
+            if number < self._number:
+                return  # what is there was prepared later
+            try:
+                self._replace(MAGIC + b" %08x\n" % zlib.crc32(body) + body, is_durable=is_durable)
+            except OSError as error:
+                _log.warning("checkpoint cannot be written", extra={"path": self._path, "error": error.strerror})
+                self._tally.checkpoint_errors += 1
+                return
+            self._number, self._written = number, revision
+            self._synced = revision if is_durable else self._synced
+            self._tally.checkpoint_at = time.time()
 
     async def run(self, caught_up: asyncio.Event) -> None:
         """Write as soon as the sources have caught up, then every few seconds if there is news, until cancelled."""
         await caught_up.wait()
         while True:
-            self.save(is_durable=True)
+            await self.save(is_durable=True)
             self.has_tried = True
             await asyncio.sleep(SYNC_SECONDS)
 
     def close(self) -> None:
         """Write for the last time, and let another instance have the directory."""
-        self.save(is_durable=True)
+        write = self._prepare(is_durable=True)
+        if write is not None:
+            write()
         os.close(self._lock)
 
-    def _write(self, data: bytes, *, is_durable: bool) -> None:
+    def _replace(self, data: bytes, *, is_durable: bool) -> None:
         new = self._path.with_suffix(".new")
         with new.open("wb") as file:
             file.write(data)

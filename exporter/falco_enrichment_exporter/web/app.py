@@ -1,10 +1,10 @@
 """HTTP: /metrics, health, status. Starlette routes over state that others keep."""
 
 import asyncio
-import gzip
 import re
 import time
-from collections.abc import Callable
+import zlib
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -42,11 +42,15 @@ _HEADERS = {
 }
 
 
+async def _do_nothing() -> None:
+    pass
+
+
 @dataclass(frozen=True, slots=True)
 class Surface:
     """What the web needs of the rest: the metrics, the overview, and what readiness waits for (None: ready).
 
-    ``before_scrape`` is called, on the loop's thread, before the metrics are looked at.
+    ``before_answer`` is called when the metrics page is made, before anybody sees it.
     """
 
     page: Page
@@ -54,7 +58,7 @@ class Surface:
     waiting_for: Callable[[], str | None]
     telemetry_path: str = "/metrics"
     runbook_base_url: str = ""
-    before_scrape: Callable[[], None] = lambda: None
+    before_answer: Callable[[], Awaitable[None]] = _do_nothing
     receiver: Receiver | None = None
     access: Access | None = None
 
@@ -84,8 +88,7 @@ def create(surface: Surface) -> Starlette:
     page = _environment().get_template("status.html")
 
     async def metrics(request: Request) -> Response:
-        surface.before_scrape()
-        return await _metrics(surface.page, request)
+        return await _metrics(surface, request)
 
     async def healthy(_: Request) -> Response:
         return PlainTextResponse("Healthy.\n")
@@ -146,16 +149,24 @@ async def _ingest(receiver: Receiver, request: Request) -> Response:
     return JSONResponse(body, status_code=answer.status, headers=extra)
 
 
-async def _metrics(page: Page, request: Request) -> Response:
+async def _metrics(surface: Surface, request: Request) -> Response:
     """Make the page on the loop's thread, so that a scrape sees all of a snapshot or none of it; pack it in another."""
     _, content_type = choose_encoder(_known_formats(request.headers.get("accept", "")))
     is_open_metrics = content_type.startswith("application/openmetrics-text")
-    body = page.open_metrics() if is_open_metrics else page.text()
+    page = await surface.page.make(is_open_metrics=is_open_metrics)
+    await surface.before_answer()
     headers = {"vary": "Accept, Accept-Encoding"}
-    if len(body) >= GZIP_FROM_BYTES and _accepts_gzip(request.headers.get("accept-encoding", "")):
-        body, headers["content-encoding"] = await asyncio.to_thread(gzip.compress, body, 1), "gzip"
+    if sum(map(len, page)) >= GZIP_FROM_BYTES and _accepts_gzip(request.headers.get("accept-encoding", "")):
+        body, headers["content-encoding"] = await asyncio.to_thread(_pack, page), "gzip"
+    else:
+        body = b"".join(page)
     # Not as media_type: starlette would add a charset of its own to a text type.
     return Response(body, headers=headers | {"content-type": content_type})
+
+
+def _pack(pieces: list[bytes]) -> bytes:
+    packer = zlib.compressobj(1, wbits=zlib.MAX_WBITS | 16)  # with gzip's header
+    return b"".join([*map(packer.compress, pieces), packer.flush()])
 
 
 def _known_formats(accept: str) -> str:

@@ -1,6 +1,5 @@
 """What the status page and /api/v1/status show: the fleet, and the findings of core.verdicts."""
 
-import asyncio
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import asdict
@@ -16,9 +15,10 @@ from falco_enrichment_exporter.core.signals import ALERT_RATIO, SIGNALS, missing
 from falco_enrichment_exporter.core.track import Track
 from falco_enrichment_exporter.core.verdicts import Finding, HostJudge, Limits, is_stale
 from falco_enrichment_exporter.exposition.telemetry import SourceStatus
+from falco_enrichment_exporter.turns import Turns
 
 PAGE_HOSTS: Final = 100
-_AT_ONCE: Final = 200  # hosts, before others have their turn on the loop
+_AT_ONCE: Final = 10  # rows, which are mostly of as many hosts
 _ABOUT: Final = (
     "snapshot_timestamp_seconds", "snapshot_interval_seconds", "falco_version", "engine", "uptime_seconds", "restarts",
     "reloads", "containers", "threads",
@@ -50,9 +50,10 @@ class Overview:
         """Describe all hosts whose name contains ``search``. ``now`` is in seconds since 1970."""
         places = found(await self._places(now), search)
         hosts: list[dict[str, Any]] = []
+        turns = Turns()
         for first in range(0, len(places), _AT_ONCE):
             hosts += self._rows(places[first : first + _AT_ONCE], now)
-            await asyncio.sleep(0)
+            await turns.pause()
         return self._about(now) | {"hosts": hosts}
 
     async def page(self, now: float, search: str, number: int) -> dict[str, Any]:
@@ -85,7 +86,8 @@ class Overview:
         ledger = self._fleet.alerts.ledger
         known: dict[str, tuple[object, list[Place]]] = {}
         names = list(dict.fromkeys([*self._fleet.hosts, *ledger.hosts, *ledger.without_fields]))
-        for number, hostname in enumerate(names, 1):
+        turns = Turns()
+        for hostname in names:
             revision = self._revision(hostname, now)
             before = self._known.get(hostname)
             if before is not None and before[0] == revision:
@@ -93,8 +95,7 @@ class Overview:
             else:
                 rows = describe(hostname, self._fleet, limits=self._limits, now=now)
                 known[hostname] = revision, [_place(row) for row in rows]
-            if number % _AT_ONCE == 0:
-                await asyncio.sleep(0)
+            await turns.pause()
         self._known = known
         return sorted(place for _, places in known.values() for place in places)
 
