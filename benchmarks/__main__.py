@@ -7,12 +7,12 @@ from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from benchmarks import follow, idle, latency, log, memory, peers, reading
+from benchmarks import fleet, follow, idle, latency, log, memory, peers, reading
 from benchmarks.process import BenchmarkError, allow_many_files
 from benchmarks.report import Table, machine
 
 CACHE = Path(__file__).parent / ".cache"
-SECTIONS = ("reading", "follow", "idle", "latency", "memory")
+SECTIONS = ("reading", "follow", "idle", "latency", "memory", "fleet")
 
 
 def arguments() -> argparse.Namespace:
@@ -27,6 +27,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--writes", type=int, default=250, help="writes of which the way to the scrape is timed")
     parser.add_argument("--scrape-seconds", type=float, default=30, help="how long the log grows by 10 MB/s")
     parser.add_argument("--line-bytes", type=int, default=1_000_000_000, help="size of the line without an end")
+    parser.add_argument("--hosts", type=int, default=10_000, help="hosts of the fleet that is scraped")
     parser.add_argument("--cache", type=Path, default=CACHE, help="folder for the log and all that is written")
     return parser.parse_args()
 
@@ -39,6 +40,7 @@ def sections(options: argparse.Namespace, made: log.Log, folder: Path) -> dict[s
         "idle": lambda: idle.measure(made, folder, options.idle_seconds),
         "latency": lambda: latency.measure(made, folder, options.writes, options.scrape_seconds),
         "memory": lambda: memory.measure(made, folder, options.line_bytes),
+        "fleet": lambda: fleet.measure(options.cache, folder, options.hosts),
     }
 
 

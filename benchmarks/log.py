@@ -55,28 +55,28 @@ class Log:
                     yield piece + file.readline()
 
 
-def ensure(cache: Path, *, alerts: int, hosts: int = 8, seed: int = 7) -> Log:
+def ensure(cache: Path, *, alerts: int, hosts: int = 8, seed: int = 7, snapshot_every: int = SNAPSHOT_EVERY) -> Log:
     """Return the log of these options, from the cache if it is there."""
     path = cache / f"falco-{alerts}-{hosts}-{seed}.jsonl"
     truth_path = path.with_suffix(".truth.json")
     if not truth_path.exists() or not path.exists():
         print(f"making {path} (once)", flush=True)
         cache.mkdir(parents=True, exist_ok=True)
-        _write(path, truth_path, alerts=alerts, hosts=hosts, seed=seed)
+        _write(path, truth_path, alerts=alerts, hosts=hosts, seed=seed, every=snapshot_every)
     log = Log(path, json.loads(truth_path.read_text()))
     if path.stat().st_size != log.size_bytes:
         raise SystemExit(f"{path} is damaged: delete it and start again")
     return log
 
 
-def _write(path: Path, truth_path: Path, *, alerts: int, hosts: int, seed: int) -> None:
+def _write(path: Path, truth_path: Path, *, alerts: int, hosts: int, seed: int, every: int) -> None:
     truth: Truth = {"alerts": 0, "snapshots": 0, "bytes": 0, "rules": {}, "last": {}}
     truth["missing"] = {
         name: dict.fromkeys(("null", "empty", "na", "absent", "present"), 0) for name in generate.WATCHED
     }
     unfinished = path.with_suffix(".unfinished")
     with unfinished.open("wb") as file:
-        for line, fields, is_snapshot in generate.records(alerts, hosts, seed, SNAPSHOT_EVERY):
+        for line, fields, is_snapshot in generate.records(alerts, hosts, seed, every):
             encoded = generate.encode(line)
             file.write(encoded)
             truth["bytes"] += len(encoded)

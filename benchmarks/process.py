@@ -107,7 +107,7 @@ class Server:
     """A running process with a metrics page; a context manager that ends it."""
 
     def __init__(self, command: Sequence[str], *, port: int, folder: Path, environment: Mapping[str, str]) -> None:
-        self._port = port
+        self.port = port
         self._log = folder / f"{Path(command[0]).name}-{port}.log"
         self._connection: http.client.HTTPConnection | None = None
         with self._log.open("wb") as log:
@@ -132,7 +132,7 @@ class Server:
     def get(self, path: str = "/metrics") -> tuple[int, str]:
         """Make a request over a connection that is kept; status and body."""
         if self._connection is None:
-            self._connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=60)
+            self._connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
         self._connection.request("GET", path)
         answer = self._connection.getresponse()
         return answer.status, answer.read().decode()

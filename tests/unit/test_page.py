@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from unittest.mock import patch
 
 import httpx
@@ -15,7 +15,7 @@ from falco_enrichment_exporter.core.records import Alert, Snapshot
 from falco_enrichment_exporter.exposition.alerts import AlertCollector
 from falco_enrichment_exporter.exposition.collector import HostSeries
 from falco_enrichment_exporter.exposition.native import NativeSeries
-from falco_enrichment_exporter.exposition.page import Page
+from falco_enrichment_exporter.exposition.page import PIECE_BYTES, Page
 from falco_enrichment_exporter.exposition.telemetry import Tally
 from falco_enrichment_exporter.web.app import Surface, create
 from falco_enrichment_exporter.web.status import Overview
@@ -168,6 +168,31 @@ def test_only_hosts_with_new_alerts_have_new_counts() -> None:
     }
 
 
+def client_of(fleet: Fleet, before_answer: Callable[[], Awaitable[None]]) -> httpx.AsyncClient:
+    """Return a client of the exporter's web."""
+    overview = Overview(fleet, [], {}, waiting_for=lambda: None)
+    app = create(Surface(page_of(fleet), overview, lambda: None, before_answer=before_answer))
+    return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://exporter")
+
+
+def test_a_long_page_is_the_same_whichever_way_it_is_sent() -> None:
+    """In pieces, or packed as one."""
+    fleet = make_fleet()
+    add_snapshots(fleet, 1)
+
+    async def scrape(encoding: str) -> httpx.Response:
+        async with client_of(fleet, lambda: asyncio.sleep(0)) as client:
+            return await client.get("/metrics", headers={"accept-encoding": encoding})
+
+    plain, packed = asyncio.run(scrape("identity")), asyncio.run(scrape("gzip"))
+
+    assert len(plain.content) > PIECE_BYTES
+    assert plain.headers["content-length"] == str(len(plain.content))
+    assert packed.headers["content-encoding"] == "gzip"
+    assert int(packed.headers["content-length"]) < len(plain.content) / 4
+    assert plain.content == packed.content
+
+
 def test_what_is_shown_is_stored_before_anybody_sees_it() -> None:
     """However long the page takes to make, and whatever comes in meanwhile: a kill takes nothing back."""
     fleet, stored = make_fleet(), list[int]()
@@ -177,9 +202,7 @@ def test_what_is_shown_is_stored_before_anybody_sees_it() -> None:
         stored.append(sum(fleet.alerts.of_host("busy").values()))
 
     async def scrape() -> float:
-        overview = Overview(fleet, [], {}, waiting_for=lambda: None)
-        app = create(Surface(page_of(fleet), overview, lambda: None, before_answer=store))
-        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://exporter") as client:
+        async with client_of(fleet, store) as client:
             answer = asyncio.create_task(client.get("/metrics"))
             while not answer.done():
                 add_alert(fleet, "busy")

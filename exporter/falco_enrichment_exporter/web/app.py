@@ -4,7 +4,7 @@ import asyncio
 import re
 import time
 import zlib
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -15,7 +15,7 @@ from prometheus_client.exposition import choose_encoder
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
+from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -153,15 +153,21 @@ async def _metrics(surface: Surface, request: Request) -> Response:
     """Make the page on the loop's thread, so that a scrape sees all of a snapshot or none of it; pack it in another."""
     _, content_type = choose_encoder(_known_formats(request.headers.get("accept", "")))
     is_open_metrics = content_type.startswith("application/openmetrics-text")
-    page = await surface.page.make(is_open_metrics=is_open_metrics)
+    pieces = await surface.page.make(is_open_metrics=is_open_metrics)
     await surface.before_answer()
-    headers = {"vary": "Accept, Accept-Encoding"}
-    if sum(map(len, page)) >= GZIP_FROM_BYTES and _accepts_gzip(request.headers.get("accept-encoding", "")):
-        body, headers["content-encoding"] = await asyncio.to_thread(_pack, page), "gzip"
-    else:
-        body = b"".join(page)
     # Not as media_type: starlette would add a charset of its own to a text type.
-    return Response(body, headers=headers | {"content-type": content_type})
+    headers = {"content-type": content_type, "vary": "Accept, Accept-Encoding"}
+    size_bytes = sum(map(len, pieces))
+    if size_bytes >= GZIP_FROM_BYTES and _accepts_gzip(request.headers.get("accept-encoding", "")):
+        pieces, headers["content-encoding"] = [await asyncio.to_thread(_pack, pieces)], "gzip"
+    if len(pieces) == 1:
+        return Response(pieces[0], headers=headers)
+    return StreamingResponse(_each(pieces), headers=headers | {"content-length": str(size_bytes)})
+
+
+async def _each(pieces: list[bytes]) -> AsyncIterator[bytes]:
+    for piece in pieces:
+        yield piece
 
 
 def _pack(pieces: list[bytes]) -> bytes:
