@@ -2,8 +2,10 @@
 
 import asyncio
 import concurrent.futures
+import contextlib
 import os
 import threading
+import time
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +16,7 @@ import pytest
 
 from falco_enrichment_exporter.errors import SetupError
 from falco_enrichment_exporter.exposition.telemetry import Tally
+from falco_enrichment_exporter.sources import checkpoint as checkpoint_module
 from falco_enrichment_exporter.sources.checkpoint import MAGIC, Checkpoint, State, name_of
 from falco_enrichment_exporter.sources.paths import PathsState
 from snapshots import make_fleet
@@ -150,6 +153,30 @@ def test_one_state_is_written_at_a_time(world: World) -> None:
 
     assert not any(overtaken)
     assert checkpoint.load() == world.state()
+    checkpoint.close()
+
+
+def test_a_slow_disk_is_written_to_seldom(world: World) -> None:
+    """Though there is news all the time."""
+    checkpoint, sync, written = world.open(), os.fsync, list[int]()
+
+    def slow_sync(descriptor: int) -> None:
+        world.news += 1
+        written.append(world.news)
+        time.sleep(0.02)
+        sync(descriptor)
+
+    async def run() -> None:
+        caught_up = asyncio.Event()
+        caught_up.set()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(0.5):
+                await checkpoint.run(caught_up)
+
+    with patch.object(os, "fsync", slow_sync), patch.object(checkpoint_module, "SYNC_SECONDS", 0):
+        asyncio.run(run())
+
+    assert len(written) == 2  # the file and its folder, once
     checkpoint.close()
 
 

@@ -28,6 +28,7 @@ from falco_enrichment_exporter.sources.paths import PathsState
 
 MAGIC: Final = b"falco-enrichment-exporter checkpoint 1"
 SYNC_SECONDS: Final = 5.0
+SYNC_PAUSES: Final = 20  # times what the writing took
 EXPIRE_SECONDS: Final = 30 * 86400
 _OURS: Final = re.compile(r"[0-9a-f]{12}\.(?:checkpoint|new|unusable-\d+)")  # see name_of
 
@@ -104,12 +105,18 @@ class Checkpoint:
             self._tally.checkpoint_at = time.time()
 
     async def run(self, caught_up: asyncio.Event) -> None:
-        """Write as soon as the sources have caught up, then every few seconds if there is news, until cancelled."""
+        """Write as soon as the sources have caught up, then every few seconds if there is news, until cancelled.
+
+        The state of ten thousand hosts, or a slow disk, is written more seldom: it must not keep us or the disk busy.
+        An older state loses nothing, either: more is read again.
+        """
+        now = asyncio.get_running_loop().time
         await caught_up.wait()
         while True:
+            began = now()
             await self.save(is_durable=True)
             self.has_tried = True
-            await asyncio.sleep(SYNC_SECONDS)
+            await asyncio.sleep(max(SYNC_SECONDS, SYNC_PAUSES * (now() - began)))
 
     def close(self) -> None:
         """Write for the last time, and let another instance have the directory."""
