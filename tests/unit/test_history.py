@@ -72,12 +72,13 @@ def test_a_history_of_other_signals_begins_anew() -> None:
     assert by_signal(extended(b"12345", row, is_correction=False))["kernel_drop_ratio"] == [0.5]
 
 
-def test_a_number_beyond_all_bounds_is_kept_as_a_large_one() -> None:
-    """A line can say anything."""
+def test_a_number_beyond_all_bounds_is_unknown() -> None:
+    """A line can say anything; the largest that is believed has room."""
     fleet = make_fleet()
     fleet.fold(make_snapshot(60, falco__n_threads=1e300))
+    fleet.fold(make_snapshot(120, falco__n_threads=(1 << 63) - 1))
 
-    assert history(fleet, "threadtable_usage_ratio") == [pytest.approx(1e38)]
+    assert history(fleet, "threadtable_usage_ratio") == [None, pytest.approx((1 << 63) / 262144)]
 
 
 def test_the_alerts_are_part_of_it() -> None:

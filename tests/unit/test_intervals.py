@@ -90,6 +90,18 @@ def test_a_hot_reload_is_known_by_reload_ts() -> None:
     assert track.life.per_second(EVENTS) is None
 
 
+@pytest.mark.parametrize("lacking", ["falco__start_ts", "falco__reload_ts"])
+def test_a_start_that_a_snapshot_does_not_tell_is_no_other_start(lacking: str) -> None:
+    """Unknown is not a change; what is known of the life stays."""
+    unknown: dict[str, Any] = {lacking: None}
+    track = fold(at(60, 1000), at(120, 2000, **unknown), at(180, 3000))
+
+    assert (track.restarts, track.reloads) == (0, 0)
+    assert track.life.snapshots == 3
+    assert track.life.increase(EVENTS, 3) == 2000
+    assert (track.life.start_ns, track.life.reload_ns) == (START_NS, START_NS - 1)
+
+
 def test_before_041_a_hot_reload_is_known_by_the_fall_of_num_evts() -> None:
     """Falco before 0.41 has no reload_ts; start_ts stays over a hot reload."""
     old: dict[str, Any] = {"falco__version": "0.40.0", "falco__reload_ts": None}

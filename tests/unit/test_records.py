@@ -20,6 +20,7 @@ from falco_enrichment_exporter.core.records import (
     decode,
     decode_block,
 )
+from falco_enrichment_exporter.core.units import UNREADABLE
 from snapshots import make_fields, make_line
 
 DATA = Path(__file__).parents[1] / "data"
@@ -303,8 +304,10 @@ def test_unknown_fields_are_carried() -> None:
 
 @pytest.mark.parametrize("value", [None, True, False, [], [1], {}, {"a": 1}])
 def test_values_that_are_neither_text_nor_number_are_unknown(value: object) -> None:
-    """Unknown is absent, never 0."""
-    assert snapshot(alert_like(OUTPUT_FIELDS | {"falco.n_threads": value})).fields == OUTPUT_FIELDS
+    """Unknown is absent, never 0; a number that cannot be read is not one that was left out because it is 0."""
+    assert snapshot(alert_like(OUTPUT_FIELDS | {"new.field": value})).fields == OUTPUT_FIELDS
+    unreadable = OUTPUT_FIELDS | {"falco.n_threads": UNREADABLE}
+    assert snapshot(alert_like(OUTPUT_FIELDS | {"falco.n_threads": value})).fields == unreadable
 
 
 @pytest.mark.parametrize(

@@ -108,3 +108,95 @@ def test_a_host_that_only_alerts_are_seen_of_is_unknown() -> None:
     (row,) = page(watch(fleet))["hosts"]
 
     assert (row["hostname"], row["state"], row["snapshot_age_seconds"]) == ("node", "unknown", None)
+
+
+def row_of(fleet: Fleet, now: float = NOW) -> dict[str, Any]:
+    """Return the first row of a fleet."""
+    row: dict[str, Any] = page(watch(fleet), now=now)["hosts"][0]
+    return row
+
+
+def states(row: dict[str, Any]) -> dict[str, str]:
+    """Return the state of every signal that has a value."""
+    return {name: signal["state"] for name, signal in row["signals"].items() if signal["value"] is not None}
+
+
+def fold(fleet: Fleet, *, until: int = 7200, source: str = "syscall", **growing: Any) -> Fleet:
+    """Fold four snapshots of a host, a minute apart, whose counters grow by so much each time."""
+    for number in range(4):
+        counters = {name: step * number for name, step in growing.items()}
+        more = {"falco__duration_sec": until - 180 + number * 60} if "falco__duration_sec" not in growing else {}
+        fleet.fold(make_snapshot(until - 180 + number * 60, "h", evt__source=source, **counters | more))
+    return fleet
+
+
+def test_what_was_not_judged_is_not_ok() -> None:
+    """Of a host whose snapshots are old, or whose Falco has just begun."""
+    counters: dict[str, Any] = {
+        "scap__n_evts": 1000,
+        "scap__n_drops": 500,
+        "falco__n_threads": 1,
+        "falco__n_store_evts_drops": 5,
+    }
+    old = states(row_of(fold(make_fleet(), **counters), now=NOW + 86_400))
+    young = states(row_of(fold(make_fleet(), until=500, **counters), now=NOW - 6700))
+
+    assert set(old.values()) == {"stale"}
+    assert old.keys() >= {"kernel_drop_ratio", "threadtable_usage_ratio"}
+    assert young["kernel_drop_ratio"] == "critical"
+    assert young["threadtable_usage_ratio"] == "ok"
+
+
+def test_a_falco_that_watches_no_syscalls_is_judged_by_what_it_has() -> None:
+    """By its age and its output queue."""
+    limits = {"output_queue_drops": {"warning": 0, "critical": 3}}
+    fleet = fold(make_fleet(), source="k8s_audit", falco__outputs_queue_num_drops=60)
+    overview = Overview(fleet, [], limits, waiting_for=lambda: None)
+
+    now, later = page(overview)["hosts"][0], page(overview, now=NOW + 86_400)["hosts"][0]
+
+    assert [(f["cause"], f["severity"], f["threshold"]) for f in now["findings"]] == [("output_queue", "critical", 3)]
+    assert {item["reason"] for item in now["not_judged"] if item["cause"] != "user_mounts"} >= {
+        "no metrics snapshot of the syscall source was seen"
+    }
+    assert [finding["cause"] for finding in later["findings"]] == ["stale"]
+    assert (now["source"], now["state"], later["state"]) == ("k8s_audit", "critical", "stale")
+
+
+def test_a_full_table_needs_no_interval() -> None:
+    """One snapshot tells; the rest has to wait."""
+    fleet, limits = make_fleet(), {"threadtable_usage_ratio": {"warning": 0.8}}
+    fleet.fold(make_snapshot(7200, "h", falco__n_threads=262144))
+
+    row = page(Overview(fleet, [], limits, waiting_for=lambda: None))["hosts"][0]
+
+    assert [(f["signal"], f["severity"]) for f in row["findings"]] == [("threadtable_usage_ratio", "warning")]
+    reasons = {item["reason"] for item in row["not_judged"] if item["cause"] == "events_lost"}
+    assert reasons == {"Falco's counters have one snapshot only since they began"}
+
+
+def test_drops_of_the_output_queue_are_judged_without_state_counters() -> None:
+    """Falco writes them with every snapshot."""
+    limits = {"output_queue_drops": {"warning": 0, "critical": 3}}
+    fleet = fold(make_fleet(), falco__outputs_queue_num_drops=1)
+
+    row = page(Overview(fleet, [], limits, waiting_for=lambda: None))["hosts"][0]
+
+    assert [finding["cause"] for finding in row["findings"]] == ["output_queue"]
+
+
+def test_why_something_was_not_judged_is_true() -> None:
+    """Not known is not short."""
+    fleet = make_fleet()
+    for at in (7080, 7140, 7200):
+        counters = {"falco__n_threads": 1, "falco__n_store_evts_drops": at, "plugins__container__n_containers": 2}
+        fleet.fold(make_snapshot(at, "h", falco__duration_sec=None, **counters))
+    unknown = [(item["cause"], item["reason"]) for item in row_of(fleet)["not_judged"]]
+    images: dict[str, Any] = {
+        "plugins__container__n_missing_container_images": 1,
+        "plugins__container__n_containers": 1,
+    }
+    few = [(item["cause"], item["reason"]) for item in row_of(fold(make_fleet(), **images))["not_judged"]]
+
+    assert ("store_drops", "the snapshots do not tell how long Falco has run") in unknown
+    assert ("container_runtime", "fewer than 5 containers are known") in few

@@ -6,9 +6,8 @@ from typing import Final
 from falco_enrichment_exporter import loading
 from falco_enrichment_exporter.commands import findings
 from falco_enrichment_exporter.commands.reader import Reader
-from falco_enrichment_exporter.core.catalog import SYSCALL
 from falco_enrichment_exporter.core.fleet import Fleet
-from falco_enrichment_exporter.core.verdicts import HostJudge
+from falco_enrichment_exporter.core.verdicts import HostJudge, judged_source
 from falco_enrichment_exporter.errors import SetupError
 from falco_enrichment_exporter.settings import DiagnoseSettings
 
@@ -36,16 +35,17 @@ def run(arguments: Sequence[str]) -> int:
 def judge(reader: Reader, hostname: str, settings: DiagnoseSettings) -> findings.Judged:
     """Judge one host by all that was read, as of the newest time that was read."""
     fleet = reader.fleet
-    ledger, track = fleet.alerts.ledger, fleet.hosts.get(hostname, {}).get(SYSCALL)
+    ledger, tracks = fleet.alerts.ledger, fleet.hosts.get(hostname, {})
     host = HostJudge(
         hostname,
-        track,
+        tracks,
         ledger.hosts.get(hostname),
         limits=settings.thresholds.model_dump(),
-        table_limit=fleet.thread_table_limit(track) if track is not None else settings.source.thread_table_size,
+        table_limit=fleet.thread_table_limit,
         now=reader.now,
         without_fields=ledger.without_fields[hostname],
     )
     found = host.findings()
+    track = tracks.get(judged_source(tracks))
     version = track.fields.get("falco.version") if track is not None else None
     return findings.Judged(hostname, str(version) if version else None, found, host.not_judged)

@@ -13,6 +13,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
 from falco_enrichment_exporter.core.fleet import Fleet
+from falco_enrichment_exporter.core.series import WINDOW_COUNTS
 from falco_enrichment_exporter.core.verdicts import Finding, NotJudged
 
 WORTH_A_BAR: Final = 64 << 20
@@ -102,7 +103,9 @@ def _print_host(console: Console, host: Judged) -> None:
         since = f", since {_time(finding.since)} or before" if finding.since is not None else ""
         console.print(f"  {number}. [{style}]{finding.severity}[/{style}] {finding.title} ({finding.cause})")
         console.print(f"     Seen:  {escape(finding.evidence)}{since}")
-        console.print(f"     Limit: {finding.signal} {finding.threshold:g} for {finding.severity}")
+        is_count = finding.severity == "critical" and finding.signal in WINDOW_COUNTS
+        limit = f"{finding.threshold:g}" + (" snapshots in a row with any" if is_count else "")
+        console.print(f"     Limit: {finding.signal} {limit} for {finding.severity}")
         console.print(f"     Next:  {escape(finding.next_step)}")
 
 
@@ -114,14 +117,14 @@ def _print_healthy(console: Console, names: list[str]) -> None:
 
 
 def _print_not_judged(console: Console, judged: list[Judged]) -> None:
-    reasons: dict[tuple[str, str], list[str]] = {}
+    reasons: dict[tuple[str, str], dict[str, None]] = {}
     for host in judged:
         for item in host.not_judged:
-            reasons.setdefault((item.reason, str(item.cause)), []).append(host.hostname)
+            reasons.setdefault((item.reason, str(item.cause)), {})[host.hostname] = None
     if reasons:
         console.print("\nNot judged:")
     for (reason, cause), names in reasons.items():
-        where = escape(names[0]) if len(names) == 1 else _count(len(names), "host")
+        where = escape(next(iter(names))) if len(names) == 1 else _count(len(names), "host")
         console.print(f"  {cause}: {escape(reason)} ({where})")
 
 

@@ -13,7 +13,6 @@ from falco_enrichment_exporter.core.signals import ALERT_RATIO, SIGNALS
 
 POINTS: Final = 48  # two days at Falco's default interval
 NAMES: Final = (*(signal.name for signal in SIGNALS), ALERT_RATIO)
-_MOST: Final = 1e38  # a float32 has room for it; lines can say anything
 _ROW: Final = Struct(f"<{len(NAMES)}f")
 
 
@@ -22,7 +21,7 @@ def extended(history: bytes, values: Sequence[float | None], *, is_correction: b
     if len(history) % _ROW.size:
         history = b""  # of a version with other signals
     kept = history[: -_ROW.size] if is_correction else history
-    row = _ROW.pack(*(nan if value is None else min(value, _MOST) for value in values))
+    row = _ROW.pack(*(nan if value is None else value for value in values))
     return (kept + row)[-POINTS * _ROW.size :]
 
 

@@ -55,10 +55,10 @@ class Life(msgspec.Struct):
     def is_continued_by(self, snapshot: Snapshot) -> bool:
         """Say whether a later snapshot belongs to the same run of the counters."""
         start_ns, reload_ns = identity(snapshot.fields)
-        if (start_ns, reload_ns) != (self.start_ns, self.reload_ns):
+        if _differ(start_ns, self.start_ns) or _differ(reload_ns, self.reload_ns):
             return False
         # Before 0.41 only the fall of num_evts tells a hot reload: start_ts stays.
-        return reload_ns is not None or _count(snapshot.fields.get("falco.num_evts")) >= self.processed_events
+        return reload_ns is not None or _events(snapshot.fields, self.processed_events) >= self.processed_events
 
     def advance(self, snapshot: Snapshot, counters: dict[str, int]) -> None:
         """Take in the next snapshot of this life; ``counters`` are its raw counters, zeros filled in."""
@@ -75,7 +75,9 @@ class Life(msgspec.Struct):
         newest.containers = gauge(fields, "falco.n_containers", "plugins.container.n_containers")
         newest.missing_images = gauge(fields, "falco.n_missing_container_images")
         self.at_ns = snapshot.at_ns
-        self.processed_events = _count(fields.get("falco.num_evts"))
+        start_ns, reload_ns = identity(fields)
+        self.start_ns, self.reload_ns = start_ns or self.start_ns, reload_ns or self.reload_ns
+        self.processed_events = _events(fields, self.processed_events)
         self.snapshots += 1
 
     def _raise_marks(self, counters: dict[str, int]) -> dict[str, int]:
@@ -175,7 +177,7 @@ def begin(snapshot: Snapshot, counters: dict[str, int]) -> Life:
         start_ns=start_ns,
         reload_ns=reload_ns,
         at_ns=snapshot.at_ns,
-        processed_events=_count(snapshot.fields.get("falco.num_evts")),
+        processed_events=_events(snapshot.fields, 0),
         marks={key: 0 if value >= WRAPPED else value for key, value in counters.items()},
     )
 
@@ -187,7 +189,8 @@ def identity(fields: Fields) -> tuple[int | None, int | None]:
 
 def raw_counters(fields: Fields) -> dict[str, int]:
     """Pick the counters of our series out of zero-filled fields."""
-    return {key: _count(fields[key]) for key in catalog.COUNTER_KEYS & fields.keys()}
+    known = ((key, fields[key]) for key in catalog.COUNTER_KEYS & fields.keys())
+    return {key: int(value) for key, value in known if not isinstance(value, str)}
 
 
 def gauge(fields: Fields, *keys: str) -> Number | None:
@@ -201,6 +204,17 @@ def gauge(fields: Fields, *keys: str) -> Number | None:
 
 def _count(value: Number | str | None) -> int:
     return max(int(value), 0) if isinstance(value, int | float) else 0
+
+
+def _differ(found: int | None, known: int | None) -> bool:
+    """Say whether a time is another one; one that a snapshot does not tell is not."""
+    return found is not None and known is not None and found != known
+
+
+def _events(fields: Fields, before: Number) -> Number:
+    """Return the events that Falco has processed: 0 if there is no such field, as before if it cannot be read."""
+    value = fields.get("falco.num_evts", 0)
+    return before if isinstance(value, str) else max(int(value), 0)
 
 
 def _is_correction(key: str, mark: int, value: int) -> bool:

@@ -42,7 +42,7 @@ SIGNALS: Final = (
             "{value:.1%} as many thread lookups failed as succeeded (0.1 to 1 % is normal)", is_warm=True),
     Signal(IMAGE_RATIO, Cause.CONTAINER_RUNTIME, "falcocontainerimagesmissing", Group.WRAPPER, "container_image",
             "Falco itself counted image-less containers: {value:.0%} of those it knows", is_warm=True),
-    Signal("output_queue_drops", Cause.OUTPUT_QUEUE, "falcooutputqueuedrops", Group.STATE, "all",
+    Signal("output_queue_drops", Cause.OUTPUT_QUEUE, "falcooutputqueuedrops", Group.WRAPPER, "all",
             "{value:.0f} alerts or snapshots were dropped in the newest snapshot interval"),
 )  # fmt: skip
 

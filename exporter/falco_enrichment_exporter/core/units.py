@@ -10,6 +10,8 @@ from falco_enrichment_exporter.core import catalog
 Number = int | float
 Fields = dict[str, Number | str]
 
+UNREADABLE: Final = ""
+_NUMBERS: Final = frozenset(field.key for field in catalog.FIELDS if field.kind is not catalog.Kind.INFO)
 _NUMBER: Final = re.compile(r"-?[0-9]{1,24}(?:\.[0-9]{1,24})?(?:[eE][+-]?[0-9]{1,3})?")
 _TEXT_PREFIXES: Final = (
     "evt.hostname", "evt.source", "falco.hostname", "falco.version", "falco.kernel_release", "falco.sha256_",
@@ -21,28 +23,34 @@ _MEMORY_PREFIXES: Final = ("falco.memory_", "falco.host_memory_", "falco.contain
 def canonical(raw: dict[str, Any]) -> Fields:
     """Bring the names and units of any Falco from 0.35 on to those of 0.44 in base units.
 
-    Values that are neither text nor a finite number are left out: unknown, not zero. Falco's gRPC output prints every
-    value as text, ``evt.time`` included; such numbers are read back.
+    Falco's gRPC output prints every value as text, ``evt.time`` included, and forwarders quote long integers: such
+    numbers are read back. A field that is a number and holds none is ``UNREADABLE``: unknown, where a field that is
+    left out may be zero. So are negative ones, and gauges that a subtraction has taken below zero into 2^64. Other
+    values that are neither text nor a finite number are left out.
     """
     is_all_text = isinstance(raw.get("evt.time"), str)
     memory_unit = _memory_unit(raw)
     fields: Fields = {}
     for key, value in raw.items():
-        if type(value) is int and -(1 << 63) <= value < 1 << 63:  # most are
-            name, factor = _base_unit(key, memory_unit)
-            if factor == 1:
-                fields[name] = value
-                continue
-        text = value if isinstance(value, str) else None
-        known = number(value) if text is None or (is_all_text and not key.startswith(_TEXT_PREFIXES)) else None
-        if known is not None:
-            name, factor = _base_unit(key, memory_unit)
-            scaled = known if factor == 1 else number(known * factor)
-            if scaled is not None:
-                fields[name] = scaled
-        elif text is not None:
-            fields[catalog.ALIASES.get(key, key)] = text
+        name, factor = _base_unit(key, memory_unit)
+        if factor == 1 and type(value) is int and 0 <= value < 1 << 63:  # most are
+            fields[name] = value
+            continue
+        is_number = name in _NUMBERS
+        may_be_number = is_number or not isinstance(value, str) or (is_all_text and not key.startswith(_TEXT_PREFIXES))
+        known = number(value) if may_be_number else None
+        scaled = known if known is None or factor == 1 else number(known * factor)
+        if is_number and not _is_possible(name, scaled):
+            fields[name] = UNREADABLE
+        elif scaled is not None:
+            fields[name] = scaled
+        elif isinstance(value, str):
+            fields[name] = value
     return fields
+
+
+def _is_possible(name: str, value: Number | None) -> bool:
+    return value is not None and 0 <= value < (1 << 64 if name in catalog.COUNTER_KEYS else 1 << 63)
 
 
 @lru_cache(maxsize=4096)

@@ -5,12 +5,12 @@ snapshots; old values count for nothing, and start-up is no fault. The alerts' o
 metadata that is lost: Falco's counters can be 0 while every alert is null.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
 from falco_enrichment_exporter.core import intervals
-from falco_enrichment_exporter.core.catalog import Version
+from falco_enrichment_exporter.core.catalog import SYSCALL, Version
 from falco_enrichment_exporter.core.causes import ORDER, TITLES, Cause, Pattern, next_step
 from falco_enrichment_exporter.core.domains import Domain
 from falco_enrichment_exporter.core.ledger import HostCounts
@@ -25,6 +25,7 @@ from falco_enrichment_exporter.core.signals import (
     signal_value,
 )
 from falco_enrichment_exporter.core.track import Track
+from falco_enrichment_exporter.core.words import duration
 
 Limits = Mapping[str, Mapping[str, float | None]]
 """signal -> severity -> limit; None: no such limit."""
@@ -76,6 +77,7 @@ _DOMAIN_CAUSES: Final = {
     Domain.PROCESS_TREE: Cause.THREAD_LOOKUPS,
     Domain.PROCESS: Cause.THREAD_LOOKUPS,
 }
+_NO_SYSCALLS: Final = "no metrics snapshot of the syscall source was seen"
 _ALERT_RUNBOOK: Final = "falcoalertswithoutmetadata"
 
 
@@ -84,32 +86,39 @@ def is_stale(age_seconds: float, interval_seconds: float | None) -> bool:
     return age_seconds > STALE_INTERVALS * (interval_seconds or UNKNOWN_INTERVAL_SECONDS) + STALE_SLACK_SECONDS
 
 
+def judged_source(tracks: Mapping[str, Track]) -> str:
+    """Return the source by which a host is judged: ``syscall``, or another one of a Falco that watches no syscalls."""
+    return SYSCALL if SYSCALL in tracks or not tracks else min(tracks)
+
+
 class HostJudge:
-    """Judge one host: its newest ``syscall`` snapshots and the fields of its last alerts, whichever there are."""
+    """Judge one host: its newest snapshots by source, and the fields of its last alerts, whichever there are."""
 
     def __init__(
         self,
         hostname: str,
-        track: Track | None,
+        tracks: Mapping[str, Track],
         counts: HostCounts | None,
         *,
         limits: Limits,
-        table_limit: int,
+        table_limit: Callable[[Track], int],
         now: float,
         without_fields: int = 0,
     ) -> None:
         self._hostname = hostname
-        self._track = track
+        self._source = judged_source(tracks)
+        self._track = tracks.get(self._source)
         self._counts = counts
         self._limits = limits
-        self._table_limit = table_limit
+        self._table_limit = table_limit(self._track) if self._track is not None else 1
         self._now = now
         self._without_fields = without_fields
+        self.judged: set[str] = set()  # the signals
         self.not_judged: list[NotJudged] = []
 
     def findings(self) -> list[Finding]:
-        """Return what is wrong, causes first; what could not be judged is in ``not_judged`` then."""
-        self.not_judged = []
+        """Return what is wrong, causes first; what could be judged is in ``judged`` and ``not_judged`` then."""
+        self.judged, self.not_judged = set(), []
         found = [*self._of_snapshots(), *self._of_alerts()]
         severities = ("critical", "warning")
         return sorted(found, key=lambda finding: (ORDER[finding.cause], severities.index(finding.severity)))
@@ -126,43 +135,56 @@ class HostJudge:
     def _of_snapshots(self) -> Iterator[Finding]:
         track, causes = self._track, [signal.cause for signal in SIGNALS]
         if track is None:
-            self._skip("no metrics snapshot of the syscall source was seen", Cause.STALE, *causes)
+            self._skip(_NO_SYSCALLS, Cause.STALE, *causes)
             return
         age = max(self._now - track.life.at_ns / 1e9, 0)
         if is_stale(age, track.life.interval_seconds):
             yield self._stale(track, age)
             self._skip("the newest snapshot is too old", *causes)
-        elif not track.life.intervals:
-            self._skip("Falco's counters have one snapshot only since they began", *causes)
-        else:
-            for signal in SIGNALS:
+            return
+        for signal in SIGNALS:
+            if not track.life.intervals and signal.name != USAGE_RATIO:
+                self._skip("Falco's counters have one snapshot only since they began", signal.cause)
+            else:
                 yield from self._of_signal(track, signal)
 
     def _stale(self, track: Track, age: float) -> Finding:
         interval = track.life.interval_seconds or UNKNOWN_INTERVAL_SECONDS
         return self._finding(
-            Cause.STALE, "critical", "snapshot_age_seconds", age, STALE_INTERVALS * interval + STALE_SLACK_SECONDS,
+            Cause.STALE, "warning", "snapshot_age_seconds", age, STALE_INTERVALS * interval + STALE_SLACK_SECONDS,
             domain="all", since=track.life.at_ns / 1e9 + interval, runbook="falcosnapshotstale",
-            evidence=f"the newest snapshot is {age / 60:.0f} minutes old; they came every {interval / 60:.0f} minutes",
+            evidence=f"the newest snapshot is {duration(age)} old; {_rhythm(track)}",
         )  # fmt: skip
 
     def _of_signal(self, track: Track, signal: Signal) -> Iterator[Finding]:
-        if signal.group not in track.groups:
-            self._skip(f"the snapshots have no {signal.group} counters (falco.yaml: metrics)", signal.cause)
-            return
-        if signal.is_warm and (track.uptime_seconds or 0) < WARM_SECONDS:
-            self._skip("Falco started less than 30 minutes ago", signal.cause)
+        reason = self._why_not(track, signal)
+        if reason:
+            self._skip(reason, signal.cause)
             return
         newest = signal_value(track, signal.name, 1, self._table_limit)
         three = signal_value(track, signal.name, 3, self._table_limit)
-        if newest is None or three is None or (signal.name == IMAGE_RATIO and not self._has_containers(track)):
+        if newest is None or three is None:
             return
+        self.judged.add(signal.name)
         severity, limit = self._severity(track, signal.name, newest, three)
         if severity:
             yield self._finding(
                 signal.cause, severity, signal.name, newest, limit, domain=signal.domain, runbook=signal.runbook,
-                since=self._since(track, signal.name, limit), evidence=signal.text.format(value=newest),
+                since=self._since(track, signal.name), evidence=signal.text.format(value=newest),
             )  # fmt: skip
+
+    def _why_not(self, track: Track, signal: Signal) -> str:
+        """Say why a signal is not to be judged; empty if it is."""
+        if signal.group not in track.groups and self._source != SYSCALL:
+            return _NO_SYSCALLS
+        if signal.group not in track.groups:
+            return f"the snapshots have no {signal.group} counters (falco.yaml: metrics)"
+        if signal.is_warm and track.uptime_seconds is None:
+            return "the snapshots do not tell how long Falco has run"
+        if signal.is_warm and (track.uptime_seconds or 0) < WARM_SECONDS:
+            return "Falco started less than 30 minutes ago"
+        is_of_few = signal.name == IMAGE_RATIO and not self._has_containers(track)
+        return f"fewer than {LEAST_CONTAINERS} containers are known" if is_of_few else ""
 
     def _severity(self, track: Track, name: str, newest: float, three: float) -> tuple[str, float]:
         """Return the severity, empty if none, and the limit that was breached."""
@@ -170,17 +192,18 @@ class HostJudge:
         warning, critical = limits.get("warning"), limits.get("critical")
         if critical is not None and name in WINDOW_COUNTS:  # its critical limit is a number of snapshots
             if (track.life.in_a_row(WINDOW_COUNTS[name][0], warning or 0) or 0) >= critical:
-                return "critical", warning or 0
+                return "critical", critical
         elif critical is not None and min(newest, three) > critical:
             return "critical", critical
         return ("warning", warning) if warning is not None and min(newest, three) > warning else ("", 0)
 
-    def _since(self, track: Track, name: str, limit: float) -> float | None:
+    def _since(self, track: Track, name: str) -> float | None:
         """Return when it began: with the newest interval, or with the earliest one kept if all are over the limit."""
         kept = track.life.intervals
         if name == USAGE_RATIO or not kept:
             return None
-        is_long = name not in WINDOW_COUNTS or track.life.in_a_row(WINDOW_COUNTS[name][0], limit) == len(kept)
+        least = self._limits.get(name, {}).get("warning") or 0
+        is_long = name not in WINDOW_COUNTS or track.life.in_a_row(WINDOW_COUNTS[name][0], least) == len(kept)
         return track.life.at_ns / 1e9 - sum(interval.seconds for interval in (kept if is_long else kept[-1:]))
 
     def _has_containers(self, track: Track) -> bool:
@@ -197,6 +220,7 @@ class HostJudge:
             return
         causes: dict[Cause, list[tuple[float, Domain]]] = {}
         ratios = missing_ratios(counts)
+        self.judged |= {ALERT_RATIO} if ratios else set()
         for domain, ratio in ratios.items():
             if ratio:
                 causes.setdefault(_DOMAIN_CAUSES[domain], []).append((ratio, domain))
@@ -228,6 +252,11 @@ class HostJudge:
         return Finding(
             self._hostname, domain, severity, signal, value, threshold, since, cause, evidence, step, runbook
         )  # fmt: skip
+
+
+def _rhythm(track: Track) -> str:
+    interval = track.life.interval_seconds
+    return f"one came every {duration(interval)}" if interval is not None else "it is the only one of its Falco"
 
 
 def runtime_pattern(counts: HostCounts) -> Pattern | None:

@@ -57,13 +57,13 @@ class NativeSeries:
         )  # fmt: skip
         for key, value in track.fields.items():
             field = BY_KEY.get(key)
+            sample = None
             if field is not None:
-                if field.native is not None:
-                    yield _field_sample(field, field.native, track, value)
+                sample = _field_sample(field, field.native, track, value) if field.native is not None else None
             elif key not in JSON_ONLY and not key.startswith(_UNNAMED):
                 sample = self._pattern_sample(key, value)
-                if sample is not None:
-                    yield sample
+            if sample is not None:
+                yield sample
 
     def _pattern_sample(self, key: str, value: Number | str) -> Sample | None:
         for pattern in PATTERNS:
@@ -80,19 +80,20 @@ class NativeSeries:
             labels, value = {"file_name": file_name(parts["file"]), "sha256": str(value)}, 1
         elif "plugin" in parts:
             parts["name"] = _UNIT_SUFFIX.sub("", parts["name"])
-        if isinstance(value, str) or ("rule" in parts and value == 0):  # the endpoint has no rule that never matched
+        if isinstance(value, str) or value < 0 or ("rule" in parts and value == 0):  # it has no rule that never matched
             return None
         name = pattern.native.format_map({part: _UNFIT.sub("_", text) for part, text in parts.items()})
         return name, pattern.kind, pattern.help, labels, value
 
 
-def _field_sample(field: Field, native: str, track: Track, value: Number | str) -> Sample:
+def _field_sample(field: Field, native: str, track: Track, value: Number | str) -> Sample | None:
     labels = dict(field.native_labels)
     if field.kind is Kind.INFO:
         return native, field.kind, field.help, {name: str(value) for name in labels}, 1
     number = track.life.marks.get(field.key, value)
-    scaled = 0 if isinstance(number, str) else number
-    return native, field.kind, field.help, labels, scaled * field.scale if field.scale != 1 else scaled
+    if isinstance(number, str):
+        return None  # no number: unknown
+    return native, field.kind, field.help, labels, number * field.scale if field.scale != 1 else number
 
 
 def _unknown_sample(key: str, value: Number) -> Sample | None:

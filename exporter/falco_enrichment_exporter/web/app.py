@@ -150,7 +150,7 @@ async def _ingest(receiver: Receiver, request: Request) -> Response:
 
 
 async def _metrics(surface: Surface, request: Request) -> Response:
-    """Make the page on the loop's thread, so that it shows all of a host's snapshot or none of it; pack it in another."""
+    """Make the page on the loop's thread, so that all of a host's snapshot is in it or none; pack it in another."""
     _, content_type = choose_encoder(_known_formats(request.headers.get("accept", "")))
     is_open_metrics = content_type.startswith("application/openmetrics-text")
     pieces = await surface.page.make(is_open_metrics=is_open_metrics)

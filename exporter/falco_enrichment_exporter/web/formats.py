@@ -7,29 +7,17 @@ from typing import Final
 
 from markupsafe import Markup
 
+from falco_enrichment_exporter.core import words
 from falco_enrichment_exporter.core.history import POINTS
 
 UNKNOWN: Final = "–"  # noqa: RUF001  a dash on purpose
 _STEP: Final = 2  # width of an interval in a small line
 _HEIGHT: Final = 20
-_STEPS: Final = ((86400, "d"), (3600, "h"), (60, "m"), (1, "s"))
 
 
 def duration(seconds: float | None) -> str:
-    """Write a duration with its two largest units: 45s, 3m 20s, 5h 2m, 12d 4h."""
-    if seconds is None:
-        return UNKNOWN
-    rest = int(seconds)
-    parts: list[str] = []
-    for size, unit in _STEPS:
-        number, rest = divmod(rest, size)
-        if number:
-            parts.append(f"{number}{unit}")
-        elif parts:
-            break
-        if len(parts) == 2:  # noqa: PLR2004  two units are enough
-            break
-    return " ".join(parts) or "0s"
+    """Write a duration with its two largest units."""
+    return UNKNOWN if seconds is None else words.duration(seconds)
 
 
 def percent(ratio: float | None) -> str:

@@ -13,7 +13,7 @@ from falco_enrichment_exporter.core.fleet import Fleet
 from falco_enrichment_exporter.core.ledger import HostCounts
 from falco_enrichment_exporter.core.signals import ALERT_RATIO, SIGNALS, missing_ratios, signal_value
 from falco_enrichment_exporter.core.track import Track
-from falco_enrichment_exporter.core.verdicts import Finding, HostJudge, Limits, is_stale
+from falco_enrichment_exporter.core.verdicts import Finding, HostJudge, Limits, is_stale, judged_source
 from falco_enrichment_exporter.exposition.telemetry import SourceStatus
 from falco_enrichment_exporter.turns import Turns
 
@@ -122,35 +122,40 @@ def found(places: list[Place], search: str) -> list[Place]:
 
 
 def describe(hostname: str, fleet: Fleet, *, limits: Limits, now: float) -> list[dict[str, Any]]:
-    """Describe the sources of a host; None stands for unknown throughout. Findings are with its syscalls."""
+    """Describe the sources of a host; None stands for unknown throughout. Findings are with the one it is judged by."""
     tracks, ledger = fleet.hosts.get(hostname, {}), fleet.alerts.ledger
-    track, counts = tracks.get(SYSCALL), ledger.hosts.get(hostname)
+    counts = ledger.hosts.get(hostname)
     judge = HostJudge(
         hostname,
-        track,
+        tracks,
         counts,
         limits=limits,
-        table_limit=fleet.thread_table_limit(track) if track is not None else 1,
+        table_limit=fleet.thread_table_limit,
         now=now,
         without_fields=ledger.without_fields[hostname],
     )
     findings = judge.findings()
     has_alerts = counts is not None or hostname in ledger.without_fields
     sources: dict[str, Track | None] = {SYSCALL: None} | tracks if has_alerts else {**tracks}
+    judged = SYSCALL if has_alerts else judged_source(tracks)
     rows: list[dict[str, Any]] = []
     for source, known in sources.items():
-        of_syscall = source == SYSCALL
+        is_judged = source == judged
         row: dict[str, Any] = {
             "hostname": hostname,
             "source": source,
-            "state": _state(known, findings if of_syscall else [], now),
+            "state": _state(known, findings if is_judged else [], now),
             "snapshot_age_seconds": _age(known, now) if known is not None else None,
         }
         row |= _about(known)
-        row["signals"] = _signals(known, fleet, findings if of_syscall else [], counts if of_syscall else None)
-        row["findings"] = [asdict(finding) | {"title": finding.title} for finding in findings if of_syscall]
-        row["not_judged"] = [{"cause": n.cause, "reason": n.reason} for n in judge.not_judged if of_syscall]
-        row["recent_fields"] = _recent_fields(counts) if of_syscall else {}
+        row["signals"] = _signals(known, fleet, counts if is_judged else None)
+        severities = {finding.signal: finding.severity for finding in reversed(findings if is_judged else [])}
+        for name, signal in row["signals"].items():
+            known_state = _signal_state(signal["value"], row["state"], is_judged=is_judged and name in judge.judged)
+            signal["state"] = severities.get(name, known_state)
+        row["findings"] = [asdict(finding) | {"title": finding.title} for finding in findings if is_judged]
+        row["not_judged"] = [{"cause": n.cause, "reason": n.reason} for n in judge.not_judged if is_judged]
+        row["recent_fields"] = _recent_fields(counts) if is_judged else {}
         rows.append(row)
     return rows
 
@@ -190,23 +195,22 @@ def _recent_fields(counts: HostCounts | None) -> dict[str, dict[str, int]]:
     return {domain: {"present": present, "missing": missing} for domain, (present, missing) in shares.items()}
 
 
-def _signals(
-    track: Track | None, fleet: Fleet, findings: list[Finding], counts: HostCounts | None
-) -> dict[str, dict[str, Any]]:
-    """Return the newest value of every signal, what the findings say of it, and the values before it."""
-    severities = {finding.signal: finding.severity for finding in reversed(findings)}
+def _signals(track: Track | None, fleet: Fleet, counts: HostCounts | None) -> dict[str, dict[str, Any]]:
+    """Return the newest value of every signal, and the values before it."""
     limit = fleet.thread_table_limit(track) if track is not None else 1
     values = {s.name: signal_value(track, s.name, 1, limit) if track is not None else None for s in SIGNALS}
     values[ALERT_RATIO] = max(missing_ratios(counts).values(), default=None) if counts is not None else None
     past = history.by_signal(track.history if track is not None else b"")
-    return {
-        name: {
-            "value": value,
-            "state": "unknown" if value is None else severities.get(name, "ok"),
-            "history": past[name],
-        }
-        for name, value in values.items()
-    }
+    return {name: {"value": value, "history": past[name]} for name, value in values.items()}
+
+
+def _signal_state(value: float | None, state: str, *, is_judged: bool) -> str:
+    """Return the state of a signal of which nothing was found, in a row of some state: old or unjudged is not ok."""
+    if value is None:
+        return "unknown"
+    if is_judged:
+        return "ok"
+    return "stale" if state == "stale" else "unknown"
 
 
 def _state(track: Track | None, findings: list[Finding], now: float) -> str:
