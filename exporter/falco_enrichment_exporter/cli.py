@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from falco_enrichment_exporter.settings import ServeSettings
 
 PROG = "falco-enrichment-exporter"
+ENDED_BY_PIPE = 128 + signal.SIGPIPE  # what a shell says of a program that a closed pipe has ended
 SHOWN = ("prometheus-client", "msgspec", "uvloop", "uvicorn", "starlette", "aiofiles", "pydantic", "pydantic-settings")
 
 
@@ -125,7 +126,7 @@ COMMANDS: dict[str, tuple[Callable[[Sequence[str]], int], str]] = {
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command; return the exit code: 0 well, 2 bad settings. A crash is a traceback and 1."""
+    """Run a command; return the exit code: 0 well, 2 bad settings, 141 nobody reads on; 1 after a traceback."""
     listed = "\n".join(f"  {name:<10}{text}" for name, (_, text) in COMMANDS.items())
     parser = argparse.ArgumentParser(
         prog=PROG,
@@ -134,10 +135,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         epilog=f"commands:\n{listed}\n\nEvery command has its own --help.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("command", choices=COMMANDS, metavar="COMMAND", help="what to do, see below")
+    parser.add_argument("command", nargs="?", choices=COMMANDS, metavar="COMMAND", help="what to do, see below")
     parser.add_argument("rest", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
     parser.add_argument("--version", action="version", version=f"{PROG} {__version__}")
     parsed = parser.parse_args(arguments)
+    if parsed.command is None:
+        parser.error("give a COMMAND; see --help")
     try:
         code = COMMANDS[parsed.command][0](parsed.rest)
         sys.stdout.flush()
@@ -145,7 +148,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if parsed.command in ("serve", "demo"):
             raise
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # `| head` has read enough
-        return 1
+        return ENDED_BY_PIPE
     except SetupError as error:
         print("\n".join(f"{PROG}: {line}" for line in str(error).splitlines()), file=sys.stderr)  # noqa: T201
         return 2

@@ -19,7 +19,7 @@ from pydantic_settings import (
 from pydantic_settings.exceptions import SettingsError
 
 from falco_enrichment_exporter.errors import SetupError
-from falco_enrichment_exporter.settings import ENV_PREFIX, ServeSettings
+from falco_enrichment_exporter.settings import ENV_PREFIX, ServeSettings, ThresholdSettings
 
 S = TypeVar("S", bound=BaseSettings)
 
@@ -40,7 +40,7 @@ def read(model: type[S], arguments: Sequence[str], *, prog: str, defaults: dict[
         path = cli().get("config", {}).get("file") or EnvSettingsSource(model)().get("config", {}).get("file")
         document = _read_file(Path(path)) if path else {}
         others = ServeSettings.model_fields.keys() - model.model_fields.keys()
-        document = {group: values for group, values in document.items() if group not in others}
+        document = _own(model, {group: values for group, values in document.items() if group not in others})
         # A flag of the same group would hide from validation that the file has no mapping there.
         groups = {group for group, values in document.items() if not isinstance(values, dict)}
         wrong = {f"--{group}": "give its settings as a mapping" for group in groups & model.model_fields.keys()}
@@ -54,6 +54,22 @@ def read(model: type[S], arguments: Sequence[str], *, prog: str, defaults: dict[
     if wrong:
         raise SetupError("\n".join(f"{flag}: {reason}" for flag, reason in wrong.items()))
     return settings
+
+
+def _own(model: type[BaseSettings], values: dict[str, Any]) -> dict[str, Any]:
+    """Leave out settings that ``serve`` has in a group and this command has not: both are given the same file."""
+    own: dict[str, Any] = {}
+    for group, given in values.items():
+        of_serve, of_model = (_names(known, group) for known in (ServeSettings, model))
+        foreign = of_serve - of_model if of_model else set()
+        is_group = isinstance(given, dict)
+        own[group] = {name: value for name, value in given.items() if name not in foreign} if is_group else given
+    return own
+
+
+def _names(model: type[BaseSettings], group: str) -> set[str]:
+    field = model.model_fields.get(group)
+    return set(getattr(field.annotation, "model_fields", ())) if field is not None else set()
 
 
 def operands(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -83,7 +99,8 @@ def _with_file(model: type[S], document: dict[str, Any], defaults: dict[str, Any
             file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
         ) -> tuple[PydanticBaseSettingsSource, ...]:
             file, fallback = InitSettingsSource(settings_cls, document), InitSettingsSource(settings_cls, defaults)
-            return init_settings, env_settings, file, fallback
+            environment = InitSettingsSource(settings_cls, _own(model, env_settings()))
+            return init_settings, environment, file, fallback
 
     return Sourced
 
@@ -129,11 +146,34 @@ def _explain(item: Any) -> tuple[str, str]:
 
 
 class _Parser(ArgumentParser):
+    """Says the defaults of settings, which pydantic-settings looks for in the wrong place if they are in a group."""
+
+    def format_help(self) -> str:
+        """Write the help."""
+        defaults = _defaults()
+        for action in self._actions:
+            known = defaults.get(action.option_strings[0][2:]) if action.option_strings else None
+            if action.help and "(default factory: " in action.help:
+                action.help = action.help.partition(" (default factory: ")[0]
+            elif action.help and known is not None:
+                action.help = action.help.replace("(default: None)", f"(default: {known:g})")
+        return super().format_help()
+
     def error(self, message: str) -> NoReturn:
         """Refuse flags in one line instead of a page of usage."""
         hint = message.removeprefix("unrecognized arguments: ")
         text = f"{hint}: no such setting" if hint != message else message
         raise SetupError(f"{text}; see {self.prog} --help")
+
+
+def _defaults() -> dict[str, float]:
+    """Return the thresholds that are set, by flag."""
+    return {
+        f"thresholds.{signal}.{severity}".replace("_", "-"): limit
+        for signal, limits in ThresholdSettings().model_dump().items()
+        for severity, limit in limits.items()
+        if limit is not None
+    }
 
 
 _METAVARS = {

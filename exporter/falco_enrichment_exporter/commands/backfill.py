@@ -9,7 +9,7 @@ from tempfile import NamedTemporaryFile
 from typing import IO, Final
 
 from falco_enrichment_exporter import loading
-from falco_enrichment_exporter.commands.reader import Reader
+from falco_enrichment_exporter.commands.reader import STDIN, Reader
 from falco_enrichment_exporter.core.catalog import SYSCALL
 from falco_enrichment_exporter.core.fleet import Fleet
 from falco_enrichment_exporter.errors import SetupError
@@ -33,6 +33,8 @@ def run(arguments: Sequence[str]) -> int:
     settings = loading.read(BackfillSettings, flags, prog=PROG)
     if not paths or settings.to is None:
         raise SetupError(f"give files, and where to write: {PROG} /var/log/falco/falco.json* --to history.om")
+    if str(settings.to) == STDIN:
+        raise SetupError("--to: give a file; it is replaced when all is written")
     if settings.to.resolve() in {Path(path).resolve() for path in paths}:
         raise SetupError(f"--to: {settings.to} is one of the files to read")
     history = History(settings)

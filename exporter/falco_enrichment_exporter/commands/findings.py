@@ -104,7 +104,7 @@ def _print_host(console: Console, host: Judged) -> None:
         console.print(f"  {number}. [{style}]{finding.severity}[/{style}] {finding.title} ({finding.cause})")
         console.print(f"     Seen:  {escape(finding.evidence)}{since}")
         is_count = finding.severity == "critical" and finding.signal in WINDOW_COUNTS
-        limit = f"{finding.threshold:g}" + (" snapshots in a row with any" if is_count else "")
+        limit = f"in {finding.threshold:g} snapshots in a row" if is_count else f"{finding.threshold:g}"
         console.print(f"     Limit: {finding.signal} {limit} for {finding.severity}")
         console.print(f"     Next:  {escape(finding.next_step)}")
 

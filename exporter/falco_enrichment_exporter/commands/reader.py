@@ -53,7 +53,7 @@ class Reader:
         A last line without newline counts, for nothing will complete it. Pipes come last. Raises SetupError for what
         cannot be read, and if nothing in it is Falco's.
         """
-        plain = [path for path in paths if Path(path).is_file() and not path.endswith(PACKED)]
+        plain = [path for path in paths if _is_file(path) and not path.endswith(PACKED)]
         label = plain[0] if len(plain) == 1 else f"{len(plain)} files"
         with findings.progress(label, sum(Path(path).stat().st_size for path in plain)) as advance:
             waiting = [_Source(path, self.fleet, self._limit_bytes, advance) for path in dict.fromkeys(paths)]
@@ -66,9 +66,11 @@ class Reader:
     def _refuse_strangers(self, paths: Sequence[str]) -> None:
         lines = self.fleet.lines
         if not lines["snapshot"] and not lines["alert"]:
+            why = [f"{count} {reason}" for reason, count in self.fleet.rejections.items()]
+            why += [f"{lines['other']} other lines"] * bool(lines["other"])
+            hint = "; are its alerts text? Set json_output: true in falco.yaml" if lines["other"] else ""
             raise SetupError(
-                f"no snapshot and no alert of Falco in {', '.join(paths)}: {lines['other']} other lines,"
-                f" {self.fleet.rejections.total()} that could not be read; set json_output: true in falco.yaml"
+                f"no snapshot and no alert of Falco in {', '.join(paths)}: {', '.join(why) or 'no line at all'}{hint}"
             )
 
 
@@ -82,7 +84,7 @@ class _Source:
         self._intake = Intake(fleet, limit_bytes)
         self._blocks = self._read(advance)
         self._rest: Block | None = None
-        self.next_ns = self._first_ns() if Path(path).is_file() else LAST
+        self.next_ns = self._first_ns() if _is_file(path) else LAST
         self.newest_ns = 0
 
     def take(self, until_ns: int) -> bool:
@@ -144,6 +146,10 @@ class _Source:
             buffer.oversize_lines = 0
             if block:
                 yield block
+
+
+def _is_file(path: str) -> bool:
+    return path != STDIN and Path(path).is_file()
 
 
 @contextlib.contextmanager

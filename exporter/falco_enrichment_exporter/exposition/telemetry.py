@@ -27,7 +27,7 @@ class SourceStatus(Protocol):
     def label(self) -> str: ...  # noqa: D102  the path, fit for a label
 
     @property
-    def lag_bytes(self) -> int: ...  # noqa: D102  bytes that are there and not read yet
+    def lag_bytes(self) -> int | None: ...  # noqa: D102  bytes that are there and not read yet; None: unknown
 
 
 class Tally:
@@ -95,7 +95,7 @@ class TelemetryCollector(Collector):
         if tally.checkpoint_at is not None:
             _add(families, "checkpoint_timestamp_seconds", tally.checkpoint_at)
         _add(families, "inotify_up", int(tally.is_notified))
-        _add(families, "hosts", len(fleet.hosts))
+        _add(families, "hosts", len({*fleet.hosts, *fleet.alerts.hostnames}))
         _add(families, "dropped_hosts_total", fleet.dropped_hosts)
         counts: dict[str, Mapping[str, int]] = {
             "lines_total": fleet.lines,
@@ -114,7 +114,8 @@ class TelemetryCollector(Collector):
                 _add(families, name, count, {label: value})
         for source in self._sources:
             _add(families, "source_up", int(source.is_up), {"path": source.label})
-            _add(families, "source_lag_bytes", source.lag_bytes, {"path": source.label})
+            if source.lag_bytes is not None:
+                _add(families, "source_lag_bytes", source.lag_bytes, {"path": source.label})
         return iter(families)
 
 

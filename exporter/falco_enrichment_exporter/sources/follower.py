@@ -42,8 +42,10 @@ class FollowedPath:
         return os.fsencode(self.path).decode("utf-8", "backslashreplace")
 
     @property
-    def lag_bytes(self) -> int:
-        """Bytes that are there and not taken in."""
+    def lag_bytes(self) -> int | None:
+        """Bytes that are there and not taken in; None if there is no file that could tell."""
+        if not self.is_up and not self.files and self.parked is None:
+            return None
         parked = max(self.parked.size_bytes - self.parked.place[0], 0) if self.parked is not None else 0
         return sum(file.lag_bytes for file in self.files) + parked
 

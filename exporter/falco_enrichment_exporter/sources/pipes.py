@@ -28,7 +28,7 @@ class PipeSource:
         self.label = label
         self.is_up = True
         self.is_ready = False
-        self.lag_bytes = 0  # a pipe does not tell
+        self.lag_bytes: int | None = None  # a pipe does not tell
         self.descriptor = descriptor
         self._fleet = fleet
         self._tally = tally

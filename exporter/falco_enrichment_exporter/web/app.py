@@ -31,8 +31,9 @@ MAX_SEARCH_CHARS = 255
 MAX_DIGITS = 7
 
 GZIP_FROM_BYTES = 4096
-_VERSION = re.compile(r";\s*version\s*=\s*\"?([^;\"\s]*)")
 _VERSIONS = frozenset({"0.0.1", "0.0.4", "1.0.0"})
+_FORMATS = frozenset({"application/openmetrics-text", "text/plain", "text/*", "*/*"})
+_WEIGHT = re.compile(r"[01](?:\.[0-9]{0,3})?")
 INGEST_PATH = "/ingest"
 _HEADERS = {
     "x-content-type-options": "nosniff",
@@ -151,7 +152,7 @@ async def _ingest(receiver: Receiver, request: Request) -> Response:
 
 async def _metrics(surface: Surface, request: Request) -> Response:
     """Make the page on the loop's thread, so that all of a host's snapshot is in it or none; pack it in another."""
-    _, content_type = choose_encoder(_known_formats(request.headers.get("accept", "")))
+    _, content_type = choose_encoder(_wanted_format(request.headers.get("accept", "")))
     is_open_metrics = content_type.startswith("application/openmetrics-text")
     pieces = await surface.page.make(is_open_metrics=is_open_metrics)
     await surface.before_answer()
@@ -175,18 +176,35 @@ def _pack(pieces: list[bytes]) -> bytes:
     return b"".join([*map(packer.compress, pieces), packer.flush()])
 
 
-def _known_formats(accept: str) -> str:
-    """Leave out formats of versions that do not exist: prometheus_client would fail on them, or claim them."""
-    ranges = (item for item in accept.split(",") if not (found := _VERSION.search(item)) or found[1] in _VERSIONS)
-    return ",".join(ranges)
+def _ranges(header: str) -> list[tuple[float, str, dict[str, str]]]:
+    """Return what a header accepts, as weight, name and parameters; what is wanted most comes first."""
+    found = []
+    for item in header.split(","):
+        name, *rest = (part.strip() for part in item.split(";"))
+        pairs = (part.partition("=") for part in rest)
+        parameters = {key.strip().lower(): value.strip().strip('"') for key, _, value in pairs}
+        weight = _WEIGHT.fullmatch(parameters.pop("q", "1"))
+        if weight is not None:
+            found.append((float(weight[0]), name.lower(), parameters))
+    return sorted(found, key=lambda item: -item[0])
+
+
+def _wanted_format(accept: str) -> str:
+    """Return the one format that is wanted most, for prometheus_client: it takes no weights and no quotes.
+
+    Versions that do not exist are left out: it would fail on them, or claim them.
+    """
+    for weight, name, parameters in _ranges(accept):
+        if weight > 0 and name in _FORMATS and parameters.get("version", "0.0.4") in _VERSIONS:
+            return ";".join([name, *(f"{key}={value}" for key, value in parameters.items())])
+    return ""
 
 
 def _accepts_gzip(header: str) -> bool:
-    for item in header.split(","):
-        coding, _, weight = item.partition(";")
-        if coding.strip().lower() in ("gzip", "*"):
-            return weight.replace(" ", "") not in ("q=0", "q=0.0", "q=0.00", "q=0.000")
-    return False
+    """Say whether gzip is wanted, and not less than the page as it is."""
+    weights = {name: weight for weight, name, _ in _ranges(header)}
+    weight = weights.get("gzip", weights.get("*", 0))
+    return 0 < weight >= weights.get("identity", 0)
 
 
 def _environment() -> Environment:
