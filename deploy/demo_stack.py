@@ -9,10 +9,14 @@ import json
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
+import time
+import urllib.request
 from contextlib import ExitStack
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Final
 
@@ -80,20 +84,55 @@ def main() -> int:
     if missing:
         print(f"not installed: {', '.join(missing)}; apt install prometheus prometheus-alertmanager", file=sys.stderr)
         return 2
+    taken = [port for port in (EXPORTER, PROMETHEUS, ALERTMANAGER) if not is_free(port)]
+    if taken:
+        print(f"something listens on port {', '.join(map(str, taken))} already", file=sys.stderr)
+        print("Debian's own services: systemctl stop prometheus prometheus-alertmanager", file=sys.stderr)
+        return 2
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with tempfile.TemporaryDirectory(prefix="falco-enrichment-") as name, ExitStack() as stack:
         write_settings(Path(name))
         started = [stack.enter_context(subprocess.Popen(command, cwd=name)) for command in commands()]
         for process in started:
             stack.callback(process.terminate)
-        print(f"status page   http://127.0.0.1:{EXPORTER}/")
-        print(f"Prometheus    http://127.0.0.1:{PROMETHEUS}/alerts")
-        print(f"Alertmanager  http://127.0.0.1:{ALERTMANAGER}/")
-        print("The first alerts come within a minute. Ctrl-C ends all.", flush=True)
         try:
-            started[0].wait()
+            while not all(answers(port) for port in (EXPORTER, PROMETHEUS, ALERTMANAGER)):
+                if ended := first_ended(started):
+                    return ended
+                time.sleep(0.2)
+            print(f"status page   http://127.0.0.1:{EXPORTER}/")
+            print(f"Prometheus    http://127.0.0.1:{PROMETHEUS}/")
+            print(f"Alertmanager  amtool --alertmanager.url=http://127.0.0.1:{ALERTMANAGER} alert")
+            print("The first alerts come within a minute. Ctrl-C ends all.", flush=True)
+            while not (ended := first_ended(started)):
+                time.sleep(0.2)
         except KeyboardInterrupt:
             print("ended")
+            return 0
+    return ended
+
+
+def is_free(port: int) -> bool:
+    """Say whether nobody listens on a port of the loopback."""
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) != 0
+
+
+def answers(port: int) -> bool:
+    """Say whether a server is ready."""
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/-/ready", timeout=1) as answer:
+            return bool(answer.status == HTTPStatus.OK)
+    except OSError:
+        return False
+
+
+def first_ended(started: list[subprocess.Popen[bytes]]) -> int:
+    """Return 1, and say of whom, if one of these has ended; else 0."""
+    for process in started:
+        if process.poll() is not None:
+            print(f"{' '.join(map(str, process.args))}: ended with {process.returncode}", file=sys.stderr)  # type: ignore[arg-type]
+            return 1
     return 0
 
 

@@ -25,7 +25,7 @@ def json() -> str:
         graph(10, "Missing fields", "Of the fields that must be there, the share that was missing over an hour. A step that stays is a lost cache, not noise.",
               [Query(missing("1h"), "{{domain}}")], place=(0, 8, 12, 8), unit="percentunit", signal="alert_missing_ratio", is_stepped=False, no_value="No alerts in this time"),
         graph(20, "Burn rate of the budget", "1: the 30-day budget is used up just in time. 14.4 over an hour pages (FalcoFieldCompletenessBudgetBurn).",
-              [Query(f"{missing('1h')} / {BUDGET}", "{{domain}} 1 h"), Query(f"{missing('6h')} / {BUDGET}", "{{domain}} 6 h")], place=(12, 8, 12, 8), unit="short", is_stepped=False, no_value="No alerts in this time"),
+              [Query(f"{missing(window)} / {BUDGET}", f"{{{{domain}}}} {window}") for window in ("1h", "6h", "1d", "3d")], place=(12, 8, 12, 8), unit="short", is_stepped=False, no_value="No alerts in this time"),
         graph(30, "Alerts' fields by outcome", "Fields by hour that were there, missing, or rightly missing (excused). No volume, no verdict.",
               [Query(f"sum by (outcome) (increase(falco_enrichment_alert_fields_total{{{PICK}}}[1h]))", "{{outcome}}")], place=(0, 16, 12, 8), unit="short", is_stepped=False, is_stacked=True, no_value="No alerts in this time"),
         number(40, "Budget left, 30 days", "What is left of the share of fields that may be missing in 30 days. Below 0 the objective is missed.",

@@ -1,5 +1,6 @@
 """Write the shipped alert rules, the Alertmanager example and the dashboards to a folder."""
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
@@ -28,4 +29,8 @@ def run(arguments: Sequence[str]) -> int:
         except OSError as error:
             raise SetupError(f"cannot write {target}: {error.strerror}") from error
         print(target)  # noqa: T201  this is its output
+    print(  # noqa: T201
+        "Load one of the rule files: falco-enrichment.rules.yml with this exporter, falco-native.rules.yml without it.",
+        file=sys.stderr,
+    )
     return 0

@@ -76,7 +76,8 @@ class History:
         )
         ignored = self._fleet.ignored
         hosts = len(self._fleet.hosts)
-        print(f"{to}: {samples} samples of {self.snapshots} snapshots of {hosts} hosts, {first} to {last}")  # noqa: T201
+        of = f"{self.snapshots} snapshots of {hosts} host{'' if hosts == 1 else 's'}"
+        print(f"{to}: {samples} samples of {of}, {first} to {last}")  # noqa: T201
         if ignored["older"]:
             print(f"left out, as older than what was read of their host before: {ignored['older']}")  # noqa: T201
         if ignored["duplicate"]:

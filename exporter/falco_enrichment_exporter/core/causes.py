@@ -110,8 +110,8 @@ def _runtime_step(version: Version | None, pattern: Pattern | None) -> str:
             " with --disable-cri-async."
         )
     return (
-        "Mount the runtime's socket under HOST_ROOT (/host/run/containerd/containerd.sock, crio/crio.sock, k3s/containerd/"
-        f"containerd.sock or your own path), and {_switch(version, 'cri')} with that path."
+        "Mount the runtime's socket under HOST_ROOT (/host/run/containerd/containerd.sock, /host/run/crio/crio.sock,"
+        f" /host/run/k3s/containerd/containerd.sock or your own path), and {_switch(version, 'cri')} with that path."
     )
 
 
