@@ -10,6 +10,7 @@ from falco_enrichment_exporter.core import ledger
 from falco_enrichment_exporter.core.alerts import MAX_SOURCES, OVERFLOW, Limits
 from falco_enrichment_exporter.core.fleet import Fleet, FleetState
 from falco_enrichment_exporter.core.ledger import (
+    LEAST_RECENT_ALERTS,
     MOST_RECENT_ALERTS,
     MOST_RECENT_SECONDS,
     OTHER_FIELD,
@@ -164,6 +165,21 @@ def test_a_window_lasts_five_intervals_though_none_is_exactly_as_long() -> None:
         host.tick(1 + round(tick * 59.5e9), 60)
 
     assert host.recent_share("user_name") == (250, 0)
+
+
+def test_enough_new_alerts_are_judged_without_the_old_ones() -> None:
+    """What is mended is soon seen to be; fewer alone would be too few to say so."""
+    host = HostCounts()
+    old, new = (
+        Judgement((), (Slot("user_name", "user.name", is_missing),), (), (), 0, frozenset())
+        for is_missing in (True, False)
+    )
+    host.add({old: MOST_RECENT_ALERTS})  # which ends a window
+
+    host.add({new: LEAST_RECENT_ALERTS - 1})
+    assert host.recent_share("user_name") == (LEAST_RECENT_ALERTS - 1, MOST_RECENT_ALERTS)
+    host.add({new: 1})
+    assert host.recent_share("user_name") == (LEAST_RECENT_ALERTS, 0)
 
 
 def test_a_window_that_ends_by_number_begins_with_the_next_snapshot() -> None:

@@ -54,8 +54,9 @@ class Judgement:
 class HostCounts:
     """The fields of one host's alerts since the start, and of its last alerts.
 
-    Those are of two windows, the present one and the one before it. A window ends after some snapshot intervals if it
-    has enough alerts to judge by, after many alerts, or after hours. So a busy host is judged by its last minutes.
+    Those are of the present window, and of the one before it until the present one has enough alerts to judge by. A
+    window ends after some snapshot intervals if it has enough, after many alerts, or after hours. So a busy host is
+    judged by its last minutes.
     Judgements are counted; what they say of each field is worked out when somebody reads it.
     """
 
@@ -148,10 +149,14 @@ class HostCounts:
             self._enter()
 
     def _shares(self) -> _Shares:
-        """Return how often each field was present and missing in the last alerts: those of both windows."""
+        """Return how often each field was present and missing in the last alerts.
+
+        Those are of the present window if it has enough, else of both: what is mended is soon seen to be.
+        """
         if self._last is None:
             slots: defaultdict[Slot, int] = defaultdict(int)
-            for counts in (self._recent, self._before):
+            has_enough = self._recent_alerts >= LEAST_RECENT_ALERTS
+            for counts in (self._recent,) if has_enough else (self._recent, self._before):
                 for judgement, count in counts.items():
                     for slot in judgement.slots:
                         slots[slot] += count
