@@ -41,15 +41,15 @@ class AlertsState(msgspec.Struct):
 
 
 class AlertCounts:
-    """Counts of alerts. ``turn_away`` is told of alerts of hosts beyond the limit."""
+    """Counts of alerts. ``admit`` is asked for each new host; if it says no, so many alerts of it are left out."""
 
     def __init__(
-        self, default_hostname: str, limits: Limits, limit_hits: Counter[str], turn_away: Callable[[str, int], None]
+        self, default_hostname: str, limits: Limits, limit_hits: Counter[str], admit: Callable[[str, int], bool]
     ) -> None:
         self._default_hostname = default_hostname
         self._limits = limits
         self._limit_hits = limit_hits
-        self._turn_away = turn_away
+        self._admit = admit
         self._by_host: dict[str, defaultdict[tuple[str, str], int]] = {}
         self._by_rule: defaultdict[Key, int] = defaultdict(int)
         self._ledger = Ledger(limits.max_fields, limit_hits)
@@ -174,8 +174,7 @@ class AlertCounts:
         alert = alert_of(*kind)
         hostname = alert.hostname or self._default_hostname
         if hostname not in self._by_host:
-            if len(self._by_host) >= self._limits.max_hosts:
-                self._turn_away(hostname, count)
+            if not self._admit(hostname, count):
                 return None
             self._by_host[hostname] = defaultdict(int)
         source = self._within_limit("sources", alert.source, self._sources, MAX_SOURCES, count)
