@@ -44,7 +44,8 @@ def demo(arguments: Sequence[str]) -> int:
     from falco_enrichment_exporter.commands.demo import SyntheticFalco  # noqa: PLC0415
 
     with SyntheticFalco() as falco:
-        return _run(loading.load(arguments, prog=f"{PROG} demo", defaults=falco.settings), falco.run)
+        about = f"Follow a built-in synthetic Falco of three hosts that degrade and heal, with the settings of {PROG} serve."
+        return _run(loading.load(arguments, prog=f"{PROG} demo", defaults=falco.settings, about=about), falco.run)
 
 
 def diagnose(arguments: Sequence[str]) -> int:

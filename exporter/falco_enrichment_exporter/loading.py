@@ -24,16 +24,30 @@ from falco_enrichment_exporter.settings import ENV_PREFIX, ServeSettings, Thresh
 S = TypeVar("S", bound=BaseSettings)
 
 
-def load(arguments: Sequence[str], *, prog: str, defaults: dict[str, Any] | None = None) -> ServeSettings:
+def load(
+    arguments: Sequence[str], *, prog: str, defaults: dict[str, Any] | None = None, about: str = ""
+) -> ServeSettings:
     """Read the settings of ``serve`` from flags, environment and file. Raises SetupError; exits 0 after ``--help``."""
-    return read(ServeSettings, arguments, prog=prog, defaults=defaults)
+    return read(ServeSettings, arguments, prog=prog, defaults=defaults, about=about)
 
 
-def read(model: type[S], arguments: Sequence[str], *, prog: str, defaults: dict[str, Any] | None = None) -> S:
-    """Read the settings of a model; keys of the file that belong to other commands are left alone."""
+def read(
+    model: type[S],
+    arguments: Sequence[str],
+    *,
+    prog: str,
+    defaults: dict[str, Any] | None = None,
+    about: str = "",
+    operand: str = "",
+) -> S:
+    """Read the settings of a model; keys of the file that belong to other commands are left alone.
+
+    ``--help`` says ``about``, else what the model says of itself, and what ``operand`` goes before the flags.
+    """
     flags = [_normal(flag) for flag in arguments]
-    parser = _Parser(prog=prog, usage=f"{prog} [--flag=value ...]", formatter_class=_Formatter, allow_abbrev=False)
-    parser.description = " ".join((model.__doc__ or "").split())
+    usage = " ".join(filter(None, [prog, operand, "[--flag=value ...]"]))
+    parser = _Parser(prog=prog, usage=usage, formatter_class=_Formatter, allow_abbrev=False)
+    parser.description = about or " ".join((model.__doc__ or "").split())
     cli: CliSettingsSource[Any] = CliSettingsSource(model, root_parser=parser, cli_parse_args=flags)
     wrong: dict[str, str] = {}
     try:

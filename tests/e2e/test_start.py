@@ -317,12 +317,24 @@ def test_a_wrong_command_is_a_usage_error(tmp_path: Path, arguments: Sequence[st
 # -- information and settings ------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("arguments", [("--help",), ("serve", "--help"), ("demo", "--help"), ("version", "--help")])
-def test_help_is_given_and_is_no_failure(tmp_path: Path, arguments: Sequence[str]) -> None:
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--help",), "COMMAND [--flag=value ...]"),
+        (("serve", "--help"), "serve [--flag=value ...]"),
+        (("demo", "--help"), "built-in synthetic Falco"),
+        (("diagnose", "--help"), "diagnose FILE... [--flag=value ...]"),
+        (("backfill", "--help"), "backfill FILE... [--flag=value ...]"),
+        (("assets", "--help"), "assets DIR [--flag=value ...]"),
+        (("version", "--help"), "version"),
+    ],
+)
+def test_help_is_given_and_is_no_failure(tmp_path: Path, arguments: Sequence[str], words: str) -> None:
     """Help goes to stdout and ends with 0; nothing is left behind."""
     ended = run(arguments, tmp_path)
     assert (ended.code, ended.stderr) == (0, "")
     assert "usage: falco-enrichment-exporter" in ended.stdout
+    assert words in ended.stdout
     assert not list(tmp_path.iterdir())
 
 

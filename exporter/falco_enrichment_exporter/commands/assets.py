@@ -16,7 +16,7 @@ PROG: Final = "falco-enrichment-exporter assets"
 def run(arguments: Sequence[str]) -> int:
     """Write the files, the links in them changed; return 0. Raises SetupError."""
     folders, flags = loading.operands(arguments)
-    settings = loading.read(AssetSettings, flags, prog=PROG)
+    settings = loading.read(AssetSettings, flags, prog=PROG, operand="DIR")
     if len(folders) != 1:
         raise SetupError(f"give one folder to write to: {PROG} /etc/falco-enrichment")
     for name, source in shipped().items():

@@ -30,7 +30,7 @@ MOST_HELD_SECONDS: Final = 3 * 86_400  # whatever times the log may claim
 def run(arguments: Sequence[str]) -> int:
     """Read the files, write the history; return 0. Raises SetupError."""
     paths, flags = loading.operands(arguments)
-    settings = loading.read(BackfillSettings, flags, prog=PROG)
+    settings = loading.read(BackfillSettings, flags, prog=PROG, operand="FILE...")
     if not paths or settings.to is None:
         raise SetupError(f"give files, and where to write: {PROG} /var/log/falco/falco.json* --to history.om")
     if str(settings.to) == STDIN:

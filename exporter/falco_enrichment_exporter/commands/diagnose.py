@@ -17,7 +17,7 @@ PROG: Final = "falco-enrichment-exporter diagnose"
 def run(arguments: Sequence[str]) -> int:
     """Diagnose the files; return 0 if nothing is wrong, 1 if something is. Raises SetupError."""
     paths, flags = loading.operands(arguments)
-    settings = loading.read(DiagnoseSettings, flags, prog=PROG)
+    settings = loading.read(DiagnoseSettings, flags, prog=PROG, operand="FILE...")
     if not paths:
         raise SetupError(f"nothing to read; give files, or - for standard input: {PROG} /var/log/falco/falco.json")
     fleet = Fleet(
