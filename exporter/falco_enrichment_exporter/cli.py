@@ -44,7 +44,7 @@ def demo(arguments: Sequence[str]) -> int:
     from falco_enrichment_exporter.commands.demo import SyntheticFalco  # noqa: PLC0415
 
     with SyntheticFalco() as falco:
-        about = f"Follow a built-in synthetic Falco of three hosts that degrade and heal, with the settings of {PROG} serve."
+        about = f"Follow a built-in synthetic Falco of three hosts that degrade and heal; settings as of {PROG} serve."
         return _run(loading.load(arguments, prog=f"{PROG} demo", defaults=falco.settings, about=about), falco.run)
 
 
