@@ -339,28 +339,3 @@ def test_the_thread_table_is_the_settings_but_before_0_38(version: str | None, s
     fleet = fold(make_fleet(thread_table_size=5), {"at": 60, "falco__version": version})
 
     assert fleet.thread_table_limit(fleet.hosts["node"]["syscall"]) == size
-
-
-def test_the_limit_of_hosts_is_one_for_snapshots_and_alerts() -> None:
-    """A host has both at the price of one; a host beyond the limit has neither, whichever comes first."""
-    fleet = fold(make_fleet(limits=Limits(max_hosts=2)), {"at": 60, "hostname": "a"})
-    for hostname in ("a", "b", "c", "c"):
-        fleet.fold(alert(hostname=hostname))
-    assert fleet.known_hosts == 2
-    fold(fleet, {"at": 60, "hostname": "c"}, {"at": 60, "hostname": "b"})
-
-    assert set(fleet.hosts) == set(fleet.alerts.hostnames) == {"a", "b"}
-    assert (fleet.known_hosts, fleet.dropped_hosts, fleet.limit_hits["hosts"]) == (2, 1, 3)
-    again = make_fleet(limits=Limits(max_hosts=2))
-    again.restore(fleet.dump())
-    assert again.known_hosts == 2
-    fold(again, {"at": 60, "hostname": "d"})
-    assert "d" not in again.hosts
-
-
-def test_a_host_that_gets_another_name_is_one_host() -> None:
-    """The name that it had is free again."""
-    fleet = fold(make_fleet(limits=Limits(max_hosts=1)), line(60, None, "event"), line(120, "envelope", "event"))
-
-    assert list(fleet.hosts) == ["envelope"]
-    assert fleet.known_hosts == 1

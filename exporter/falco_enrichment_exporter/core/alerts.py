@@ -41,15 +41,15 @@ class AlertsState(msgspec.Struct):
 
 
 class AlertCounts:
-    """Counts of alerts. ``admit`` is asked for each new host; if it says no, so many alerts of it are left out."""
+    """Counts of alerts. ``turn_away`` is told of alerts of hosts beyond the limit."""
 
     def __init__(
-        self, default_hostname: str, limits: Limits, limit_hits: Counter[str], admit: Callable[[str, int], bool]
+        self, default_hostname: str, limits: Limits, limit_hits: Counter[str], turn_away: Callable[[str, int], None]
     ) -> None:
         self._default_hostname = default_hostname
         self._limits = limits
         self._limit_hits = limit_hits
-        self._admit = admit
+        self._turn_away = turn_away
         self._by_host: dict[str, defaultdict[tuple[str, str], int]] = {}
         self._by_rule: defaultdict[Key, int] = defaultdict(int)
         self._ledger = Ledger(limits.max_fields, limit_hits)
@@ -174,7 +174,8 @@ class AlertCounts:
         alert = alert_of(*kind)
         hostname = alert.hostname or self._default_hostname
         if hostname not in self._by_host:
-            if not self._admit(hostname, count):
+            if len(self._by_host) >= self._limits.max_hosts:
+                self._turn_away(hostname, count)
                 return None
             self._by_host[hostname] = defaultdict(int)
         source = self._within_limit("sources", alert.source, self._sources, MAX_SOURCES, count)

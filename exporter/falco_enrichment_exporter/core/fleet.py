@@ -56,8 +56,7 @@ class Fleet:
         self.ignored: Counter[str] = Counter(duplicate=0, older=0)
         self._limit_hits: Counter[str] = Counter(hosts=0, rules=0, sources=0, fields=0)
         self.limits = limits or Limits()
-        self._known: set[str] = set()  # hosts that have anything of their own
-        self.alerts = AlertCounts(default_hostname, self.limits, self._limit_hits, self._admit)
+        self.alerts = AlertCounts(default_hostname, self.limits, self._limit_hits, self._turn_away)
         self._default_hostname = default_hostname
         self._thread_table_size = thread_table_size
         self.counts_alerts = counts_alerts
@@ -69,12 +68,6 @@ class Fleet:
         """How often each limit kept something out."""
         self.alerts.settle()
         return self._limit_hits
-
-    @property
-    def known_hosts(self) -> int:
-        """Count the hosts that have snapshots or alerts; ``max_hosts`` at most."""
-        self.alerts.settle()
-        return len(self._known)
 
     @property
     def dropped_hosts(self) -> int:
@@ -115,7 +108,6 @@ class Fleet:
         """Take over a stored state; the fleet must be new."""
         self.hosts = state.hosts
         self.alerts.restore(state.alerts)
-        self._known = {*self.hosts, *self.alerts.hostnames}
         for name, counter in self._counters.items():
             counter.update(state.counts.get(name, {}))
         self._names = state.names
@@ -177,7 +169,8 @@ class Fleet:
         hostname, source = self.key_of(snapshot)
         tracks = self.hosts.get(hostname)
         if tracks is None:
-            if not self._admit(hostname, 1):
+            if len(self.hosts) >= self.limits.max_hosts:
+                self._turn_away(hostname)
                 return
             tracks = self.hosts[hostname] = {}
         track = tracks.get(source)
@@ -207,15 +200,10 @@ class Fleet:
             values = [*(signal_value(track, s.name, 1, limit) for s in SIGNALS), max(ratios.values(), default=None)]
             track.history = history.extended(track.history, values, is_correction=track.life.is_after_twin)
 
-    def _admit(self, hostname: str, lines: int) -> bool:
-        """Say whether a host may have something of its own; if not, so many lines are left out."""
-        if hostname in self._known or len(self._known) < self.limits.max_hosts:
-            self._known.add(hostname)
-            return True
-        self._limit_hits["hosts"] += lines
+    def _turn_away(self, hostname: str, count: int = 1) -> None:
+        self._limit_hits["hosts"] += count
         if len(self._turned_away) < self.limits.max_hosts:
             self._turned_away.add(hostname)
-        return False
 
     def _hostname(self, snapshot: Snapshot) -> str:
         """Name the host: the envelope's name, else what an envelope called this evt.hostname, else evt.hostname."""
@@ -238,6 +226,3 @@ class Fleet:
         """Give a host that so far had only file-shape lines the name its envelope has just told."""
         if new not in self.hosts and old in self.hosts:
             self.hosts[new] = self.hosts.pop(old)
-            self._known.add(new)
-            if old not in self.alerts.hostnames:
-                self._known.discard(old)

@@ -95,7 +95,7 @@ class TelemetryCollector(Collector):
         if tally.checkpoint_at is not None:
             _add(families, "checkpoint_timestamp_seconds", tally.checkpoint_at)
         _add(families, "inotify_up", int(tally.is_notified))
-        _add(families, "hosts", fleet.known_hosts)
+        _add(families, "hosts", len(fleet.hosts))
         _add(families, "dropped_hosts_total", fleet.dropped_hosts)
         counts: dict[str, Mapping[str, int]] = {
             "lines_total": fleet.lines,
