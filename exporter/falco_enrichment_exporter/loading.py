@@ -52,9 +52,7 @@ def read(
     wrong: dict[str, str] = {}
     try:
         path = cli().get("config", {}).get("file") or EnvSettingsSource(model)().get("config", {}).get("file")
-        document = _read_file(Path(path)) if path else {}
-        others = ServeSettings.model_fields.keys() - model.model_fields.keys()
-        document = _own(model, {group: values for group, values in document.items() if group not in others})
+        document = _own(model, _read_file(Path(path))) if path else {}
         # A flag of the same group would hide from validation that the file has no mapping there.
         groups = {group for group, values in document.items() if not isinstance(values, dict)}
         wrong = {f"--{group}": "give its settings as a mapping" for group in groups & model.model_fields.keys()}
@@ -71,13 +69,13 @@ def read(
 
 
 def _own(model: type[BaseSettings], values: dict[str, Any]) -> dict[str, Any]:
-    """Leave out settings that ``serve`` has in a group and this command has not: both are given the same file."""
+    """Leave out what ``serve`` has and this command has not, groups and settings: both are given the same file."""
     own: dict[str, Any] = {}
     for group, given in values.items():
-        of_serve, of_model = (_names(known, group) for known in (ServeSettings, model))
-        foreign = of_serve - of_model if of_model else set()
-        is_group = isinstance(given, dict)
-        own[group] = {name: value for name, value in given.items() if name not in foreign} if is_group else given
+        if group in model.model_fields or group not in ServeSettings.model_fields:
+            foreign = _names(ServeSettings, group) - _names(model, group)
+            is_group = isinstance(given, dict)
+            own[group] = {name: value for name, value in given.items() if name not in foreign} if is_group else given
     return own
 
 

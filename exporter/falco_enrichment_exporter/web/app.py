@@ -1,7 +1,6 @@
 """HTTP: /metrics, health, status. Starlette routes over state that others keep."""
 
 import asyncio
-import re
 import time
 import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -22,7 +21,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from falco_enrichment_exporter.core.history import POINTS
 from falco_enrichment_exporter.exposition.page import Page
 from falco_enrichment_exporter.sources.receiver import Post, Receiver
-from falco_enrichment_exporter.web import formats
+from falco_enrichment_exporter.web import formats, negotiation
 from falco_enrichment_exporter.web.access import Access, Guard
 from falco_enrichment_exporter.web.status import Overview
 
@@ -31,9 +30,6 @@ MAX_SEARCH_CHARS = 255
 MAX_DIGITS = 7
 
 GZIP_FROM_BYTES = 4096
-_VERSIONS = frozenset({"0.0.1", "0.0.4", "1.0.0"})
-_FORMATS = frozenset({"application/openmetrics-text", "text/plain", "text/*", "*/*"})
-_WEIGHT = re.compile(r"[01](?:\.[0-9]{0,3})?")
 INGEST_PATH = "/ingest"
 _HEADERS = {
     "x-content-type-options": "nosniff",
@@ -152,14 +148,14 @@ async def _ingest(receiver: Receiver, request: Request) -> Response:
 
 async def _metrics(surface: Surface, request: Request) -> Response:
     """Make the page on the loop's thread, so that all of a host's snapshot is in it or none; pack it in another."""
-    _, content_type = choose_encoder(_wanted_format(request.headers.get("accept", "")))
+    _, content_type = choose_encoder(negotiation.wanted_format(request.headers.get("accept", "")))
     is_open_metrics = content_type.startswith("application/openmetrics-text")
     pieces = await surface.page.make(is_open_metrics=is_open_metrics)
     await surface.before_answer()
     # Not as media_type: starlette would add a charset of its own to a text type.
     headers = {"content-type": content_type, "vary": "Accept, Accept-Encoding"}
     size_bytes = sum(map(len, pieces))
-    if size_bytes >= GZIP_FROM_BYTES and _accepts_gzip(request.headers.get("accept-encoding", "")):
+    if size_bytes >= GZIP_FROM_BYTES and negotiation.accepts_gzip(request.headers.get("accept-encoding", "")):
         pieces, headers["content-encoding"] = [await asyncio.to_thread(_pack, pieces)], "gzip"
     if len(pieces) == 1:
         return Response(pieces[0], headers=headers)
@@ -174,37 +170,6 @@ async def _each(pieces: list[bytes]) -> AsyncIterator[bytes]:
 def _pack(pieces: list[bytes]) -> bytes:
     packer = zlib.compressobj(1, wbits=zlib.MAX_WBITS | 16)  # with gzip's header
     return b"".join([*map(packer.compress, pieces), packer.flush()])
-
-
-def _ranges(header: str) -> list[tuple[float, str, dict[str, str]]]:
-    """Return what a header accepts, as weight, name and parameters; what is wanted most comes first."""
-    found = []
-    for item in header.split(","):
-        name, *rest = (part.strip() for part in item.split(";"))
-        pairs = (part.partition("=") for part in rest)
-        parameters = {key.strip().lower(): value.strip().strip('"') for key, _, value in pairs}
-        weight = _WEIGHT.fullmatch(parameters.pop("q", "1"))
-        if weight is not None:
-            found.append((float(weight[0]), name.lower(), parameters))
-    return sorted(found, key=lambda item: -item[0])
-
-
-def _wanted_format(accept: str) -> str:
-    """Return the one format that is wanted most, for prometheus_client: it takes no weights and no quotes.
-
-    Versions that do not exist are left out: it would fail on them, or claim them.
-    """
-    for weight, name, parameters in _ranges(accept):
-        if weight > 0 and name in _FORMATS and parameters.get("version", "0.0.4") in _VERSIONS:
-            return ";".join([name, *(f"{key}={value}" for key, value in parameters.items())])
-    return ""
-
-
-def _accepts_gzip(header: str) -> bool:
-    """Say whether gzip is wanted, and not less than the page as it is."""
-    weights = {name: weight for weight, name, _ in _ranges(header)}
-    weight = weights.get("gzip", weights.get("*", 0))
-    return 0 < weight >= weights.get("identity", 0)
 
 
 def _environment() -> Environment:
