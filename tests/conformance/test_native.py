@@ -1,5 +1,6 @@
 """Our native series against Falco's own endpoint, recorded beside the snapshots: equal but for listed corrections."""
 
+import json
 import re
 from pathlib import Path
 
@@ -175,3 +176,27 @@ def test_a_family_is_taken_from_one_source_whole() -> None:
     versions = [labels for name, labels in samples_of(fold(lines), NativeSeries({})) if "version_info" in name]
 
     assert versions == [frozenset({("version", "0.44.1")})]
+
+
+def test_numbers_that_cannot_be_are_left_out() -> None:
+    """A counter below zero would make the whole page unreadable in OpenMetrics; text is no zero."""
+    line = {
+        "sample": 1,
+        "output_fields": {
+            "evt.time": 1_700_000_000_000_000_000,
+            "evt.source": "syscall",
+            "evt.hostname": "h",
+            "falco.duration_sec": -1,
+            "falco.start_ts": "NaN",
+            "falco.rules.Some_rule": -3,
+            "scap.n_drops_cpu_0": -1,
+            "falco.n_threads": 5,
+        },
+    }
+    ours = samples_of(fold([json.dumps(line).encode()]), NativeSeries({}))
+
+    assert {name for name, _ in ours} == {
+        "falcosecurity_evt_hostname_info",
+        "falcosecurity_scap_engine_name_info",
+        "falcosecurity_scap_n_threads_total",
+    }

@@ -102,6 +102,25 @@ def test_a_start_that_a_snapshot_does_not_tell_is_no_other_start(lacking: str) -
     assert (track.life.start_ns, track.life.reload_ns) == (START_NS, START_NS - 1)
 
 
+@pytest.mark.parametrize("lacking", ["falco__start_ts", "falco__reload_ts"])
+def test_another_start_is_one_though_a_snapshot_before_it_did_not_tell(lacking: str) -> None:
+    """What was known of the life is remembered."""
+    unknown: dict[str, Any] = {lacking: None}
+    track = fold(at(60, 1000), at(120, 2000, **unknown), at(180, 3000, **{lacking: START_NS + 150 * SECOND}))
+
+    assert track.restarts + track.reloads == 1
+    assert track.life.snapshots == 1
+
+
+def test_a_count_of_events_that_cannot_be_read_is_no_reload() -> None:
+    """Before 0.41 its fall would be one."""
+    old: dict[str, Any] = {"falco__version": "0.40.0", "falco__reload_ts": None}
+    track = fold(at(60, 1000, **old), at(120, 2000, **old | {"falco__num_evts": "NaN"}), at(180, 3000, **old))
+
+    assert (track.restarts, track.reloads) == (0, 0)
+    assert track.life.increase(EVENTS, 3) == 2000
+
+
 def test_before_041_a_hot_reload_is_known_by_the_fall_of_num_evts() -> None:
     """Falco before 0.41 has no reload_ts; start_ts stays over a hot reload."""
     old: dict[str, Any] = {"falco__version": "0.40.0", "falco__reload_ts": None}

@@ -145,6 +145,10 @@ def test_what_was_not_judged_is_not_ok() -> None:
     assert old.keys() >= {"kernel_drop_ratio", "threadtable_usage_ratio"}
     assert young["kernel_drop_ratio"] == "critical"
     assert young["threadtable_usage_ratio"] == "ok"
+    fleet = make_fleet()
+    for _ in range(40):
+        fleet.fold(make_alert({"user.name": "root", "user.uid": 0}))
+    assert states(row_of(fleet)) == {"alert_missing_ratio": "ok"}
 
 
 def test_a_falco_that_watches_no_syscalls_is_judged_by_what_it_has() -> None:

@@ -1,6 +1,8 @@
 """What is wrong is found, in the order of diagnosis, and nothing else."""
 
+import io
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -94,6 +96,28 @@ def test_a_report_for_people_names_host_cause_and_next_step(capsys: pytest.Captu
     assert "does not see the host's users" in text
     assert "Next:" in text
     assert "\x1b" not in text
+
+
+def test_a_reason_names_each_host_once(capsys: pytest.CaptureFixture[str]) -> None:
+    """However many signals of its cause it is true of."""
+    cli.main(["diagnose", str(SCENARIOS / "counters_off.jsonl")])
+    shown = capsys.readouterr().out
+
+    reasons = [line for line in shown.splitlines() if "the snapshots have no state counters" in line]
+    assert reasons
+    assert not [line for line in reasons if line.endswith("hosts)")]
+
+
+def test_standard_input_is_read_though_a_file_has_its_name(
+    diagnose: Diagnose, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A dash is standard input, always."""
+    (tmp_path / "-").write_text("strange")
+    monkeypatch.chdir(tmp_path)
+    data = io.BytesIO((SCENARIOS / "kernel_drops.jsonl").read_bytes())
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(data))
+
+    assert causes(diagnose("-")[1]) == ["events_lost"]
 
 
 def test_a_packed_log_is_read(diagnose: Diagnose, tmp_path: Path) -> None:
