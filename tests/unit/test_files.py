@@ -293,3 +293,82 @@ def test_what_was_written_right_after_a_rename_within_a_glob_is_found_at_once(tm
             assert await following.has_counted(7)
 
     asyncio.run(follow())
+
+
+def test_a_path_that_could_not_be_looked_at_for_a_while_is_up_again_though_nothing_was_written(tmp_path: Path) -> None:
+    """Neither the file nor its folder tells of it."""
+    log = tmp_path / "falco.log"
+    log.write_bytes(lines("old", 5))
+    for path in (log, tmp_path):
+        os.utime(path, (1, 1))
+    stat, refused = os.stat, OSError(errno.EACCES, os.strerror(errno.EACCES))
+    is_forbidden = False
+
+    def look(path: Any, **given: Any) -> os.stat_result:
+        if is_forbidden and path in (str(log), str(tmp_path)):
+            raise refused
+        return stat(path, **given)
+
+    async def follow() -> None:
+        nonlocal is_forbidden
+        following = Following()
+        with patch.object(os, "stat", look):
+            async with following.run(log) as source:
+                for is_forbidden in (True, False):
+                    assert await following.counted() == 0
+                    assert source.paths[str(log)].is_up is not is_forbidden
+                assert source.shelf.open_files == 1
+        assert sum(following.tally.errors.values()) == 1
+
+    asyncio.run(follow())
+
+
+def test_a_file_that_cannot_be_read_for_a_while_is_up_again_though_nothing_was_written_after(tmp_path: Path) -> None:
+    """It is tried at each look, is one error, and is not up before it could be read."""
+    log = tmp_path / "falco.log"
+    log.write_bytes(lines("old", 5))
+    read, is_broken = os.preadv, False
+
+    def read_unless_broken(*given: Any) -> int:
+        if is_broken:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return read(*given)
+
+    async def follow() -> None:
+        nonlocal is_broken
+        following = Following()
+        with patch.object(os, "preadv", read_unless_broken):
+            async with following.run(log) as source:
+                append(log, lines("new", 7))
+                for is_broken, count in ((True, 0), (False, 7)):
+                    assert await following.counted() == count
+                    assert source.paths[str(log)].is_up is not is_broken
+        assert sum(following.tally.errors.values()) == 1
+
+    asyncio.run(follow())
+
+
+def test_what_is_stored_in_the_middle_of_a_read_is_what_was_counted_up_to_there(tmp_path: Path) -> None:
+    """Lines, those that were too long, and bytes: a kill may come after any piece."""
+    log = tmp_path / "falco.log"
+    log.touch()
+    whole = (lines("some", 9000) + b"x" * (1 << 21) + b"\n") * 3
+    seen: list[tuple[int, int, int, int, int]] = []
+
+    async def follow() -> None:
+        following = Following()
+        async with following.run(log) as source:
+            log.write_bytes(whole)
+            (file,) = source.paths[str(log)].files
+            while file.offset_bytes < len(whole):
+                counts = following.fleet.lines["other"], following.fleet.rejections["oversize"]
+                seen.append((file.offset_bytes, file.read_to_bytes, following.tally.read_bytes, *counts))
+                await asyncio.sleep(0)
+
+    asyncio.run(follow())
+    assert len({offset for offset, *_ in seen}) > 4
+    for offset, read_to, read_bytes, count, oversize in seen:
+        assert read_bytes == read_to
+        before = whole[:offset]
+        assert count == before.count(b"Falco")
+        assert oversize == before.count(b"x" * ((1 << 20) + 1))

@@ -11,7 +11,7 @@ from typing import Final
 from falco_enrichment_exporter.core import records
 from falco_enrichment_exporter.core.envelope import DOCKER_START, Broken, Unwrapper, without_cri
 from falco_enrichment_exporter.core.fleet import Fleet
-from falco_enrichment_exporter.core.lines import Block
+from falco_enrichment_exporter.core.lines import Block, LineBuffer
 from falco_enrichment_exporter.core.records import Record, Rejection
 from falco_enrichment_exporter.core.schema import Alike
 
@@ -29,6 +29,16 @@ class Intake:
         self.unwrapper = Unwrapper(limit_bytes)
         self._fleet = fleet
         self._limit_bytes = limit_bytes
+
+    def take_read(self, buffer: LineBuffer, count: int) -> Block:
+        """Fold the lines that ``count`` bytes, just read into a buffer, complete; return them."""
+        block = buffer.commit(count)
+        if block:
+            self.take(block)
+        if buffer.oversize_lines:
+            self._fleet.reject("oversize", buffer.oversize_lines)
+            buffer.oversize_lines = 0
+        return block
 
     def take(self, block: Block) -> None:
         """Fold a block of complete lines, in order."""

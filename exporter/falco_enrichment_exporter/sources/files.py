@@ -68,7 +68,7 @@ class FileSource:
         self._known: dict[str, Known] | None = None  # of the paths, while nothing happens
         self._touched: set[FollowedPath] = set()  # since the last look at everything
         self._grown: dict[OpenFile, FollowedPath] = {}  # files that have more
-        self._failed: dict[OpenFile, FollowedPath] = {}  # those that could not be read, until the next look
+        self._failed: dict[OpenFile, FollowedPath] = {}  # could not be read, and are tried at each look
         self._rotated = RotatedFiles(self.paths, self.shelf, self._patterns)
         self._opener = Opener(self.paths, self.shelf, tally, self._warm)
         self._is_starting = True
@@ -154,7 +154,6 @@ class FileSource:
         """
         now = asyncio.get_running_loop().time()
         self._grown |= self._failed
-        self._failed.clear()
         left = self.paths.left_files() if self._known is None else {}
         if left:
             await self._look_at(left)
@@ -269,7 +268,8 @@ class FileSource:
                         current.add(file.identity)
                     if left is not None:
                         await self._update(followed, left, found)  # it may have grown since it was held elsewhere
-                followed.recover()
+                if followed.current not in self._failed:
+                    followed.recover()
             except OSError as error:
                 self._lose(followed, error, 0)
                 if self._is_starting:
@@ -308,6 +308,7 @@ class FileSource:
                 else:
                     self._failed[file] = followed
             else:
+                self._failed.pop(file, None)
                 if not file.has_more:
                     del self._grown[file]
         return bool(self._grown)
@@ -329,9 +330,8 @@ class FileSource:
         copies, before = followed.waiting_for(file), file.place
         # No further than a copy goes that leaves its lines to this file: then the copy can tell whether they were read.
         most_bytes = min([TURN_BYTES, *(copy.passed_bytes - file.read_to_bytes for copy in copies)])
-        self._tally.read_bytes += await file.read(self._buffer, most_bytes)
-        self._fleet.reject("oversize", self._buffer.oversize_lines)
-        self._buffer.oversize_lines = 0
+        async for new_bytes in file.read(self._buffer, most_bytes):
+            self._tally.read_bytes += new_bytes
         if copies and file.place != before:
             await self._check_copies(followed, file, copies)
 

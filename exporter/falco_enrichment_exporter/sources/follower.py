@@ -63,8 +63,8 @@ class FollowedPath:
 
     @property
     def known(self) -> Known:
-        """What is known of the path, to be compared with what is there."""
-        facts, descriptor = self.known_facts, None
+        """What is known of the path, to be compared with what is there: nothing while it cannot be read."""
+        facts, descriptor = self.known_facts if self.is_up else None, None
         if self.current is not None and len(set(self.names)) == 1:  # it is no link
             descriptor = self.current.content.descriptor
         return Known(os.path.dirname(self.path), facts, descriptor)

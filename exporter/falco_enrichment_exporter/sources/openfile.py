@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -121,14 +122,15 @@ class OpenFile:
             filled += count
         return data if filled == length else data[:filled]
 
-    async def read(self, buffer: LineBuffer, most_bytes: int) -> int:
-        """Read and take in up to ``most_bytes`` on; return the number of new bytes. Raises OSError.
+    async def read(self, buffer: LineBuffer, most_bytes: int) -> AsyncIterator[int]:
+        """Read and take in up to ``most_bytes`` on; yield the number of new bytes after each piece. Raises OSError.
 
-        Between two awaits the offset and what was folded always belong together: that moment can be stored.
+        Between two awaits the offset and what was folded always belong together: that moment can be stored. So it is
+        with what is counted at each yield.
         """
         position = self.offset_bytes
         buffer.reset(is_skipping=self.is_skipping)
-        until, start, is_at_end = self.read_to_bytes + most_bytes, self.read_to_bytes, False
+        until, is_at_end = self.read_to_bytes + most_bytes, False
         pause = position + PAUSE_BYTES
         while position < until:
             count = await self.content.read_at(buffer.writable()[: until - position], position)
@@ -136,19 +138,19 @@ class OpenFile:
                 is_at_end = True
                 break
             position += count
-            block = buffer.commit(count)
-            if block:
-                self.intake.take(block)
+            block = self.intake.take_read(buffer, count)
             if block or buffer.has_dropped:
                 self.anchor = _anchor_after(block) if not buffer.has_dropped else NO_ANCHOR
             self.offset_bytes, self.is_skipping = position - buffer.tail_bytes, buffer.is_skipping
+            new_bytes = max(position - self.read_to_bytes, 0)
+            self.read_to_bytes += new_bytes
+            yield new_bytes
             if position >= pause:  # what is cached is read without waiting: let others in between
                 pause = position + PAUSE_BYTES
                 await asyncio.sleep(0)
         self.read_to_bytes = position
         if is_at_end and position < self.facts.size_bytes:
             self._doubt(position)
-        return max(position - start, 0)
 
     def _doubt(self, size_bytes: int) -> None:
         """Take notice that bytes which a look saw are gone: what stands before the offset tells whether it was emptied.

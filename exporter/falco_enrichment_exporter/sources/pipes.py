@@ -64,9 +64,7 @@ class PipeSource:
         except BlockingIOError:
             return True  # another reader of the pipe was faster
         self._tally.read_bytes += count
-        self._intake.take(self._buffer.commit(count))
-        self._fleet.reject("oversize", self._buffer.oversize_lines)
-        self._buffer.oversize_lines = 0
+        self._intake.take_read(self._buffer, count)
         return count > 0
 
     def _fill(self) -> int:
