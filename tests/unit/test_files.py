@@ -372,3 +372,67 @@ def test_what_is_stored_in_the_middle_of_a_read_is_what_was_counted_up_to_there(
         before = whole[:offset]
         assert count == before.count(b"Falco")
         assert oversize == before.count(b"x" * ((1 << 20) + 1))
+
+
+def test_what_a_copy_has_more_is_read_only_behind_what_its_original_delivers_or_it_itself_does(tmp_path: Path) -> None:
+    """The original is emptied just when its copy, found in the making, is compared with it: the copy delivers the rest.
+
+    Had it read its end at once, nobody would know any more how far its original is missing.
+    """
+    log, copy = tmp_path / "falco.log", tmp_path / "falco.log.1"
+    log.touch()
+    backlog, read = lines("backlog", 45), os.preadv
+
+    def read_and_empty(descriptor: int, buffers: list[memoryview], position: int, *flags: int) -> int:
+        is_asked_for_its_end = (position, len(buffers[0])) == (0, len(backlog))
+        if is_asked_for_its_end and os.path.samestat(os.fstat(descriptor), copy.stat()) and log.stat().st_size:
+            os.truncate(log, 0)
+        return read(descriptor, buffers, position, *flags)
+
+    async def follow() -> None:
+        following = Following()
+        async with following.run(log):
+            following.after_look += [
+                lambda: append(log, backlog),
+                lambda: None,
+                lambda: append(copy, backlog[: len(backlog) // 2 + 7]),
+                lambda: None,
+                lambda: append(copy, backlog[len(backlog) // 2 + 7 :]),
+            ]
+            assert await following.counted() == 45
+            append(log, lines("new", 5))
+            assert await following.counted() == 50
+        assert not sum(following.tally.lost.values())
+        assert following.tally.rotations["truncate"] == 1
+
+    with patch.object(files, "TURN_BYTES", len(lines("backlog", 5))), patch.object(os, "preadv", read_and_empty):
+        asyncio.run(follow())
+    assert log.stat().st_size == len(lines("new", 5))
+
+
+def test_a_rotated_file_that_cannot_be_read_does_not_hold_up_the_new_one(tmp_path: Path) -> None:
+    """Its lines come once it can be."""
+    log, rotated = tmp_path / "falco.log", tmp_path / "falco.log.1"
+    log.touch()
+    read, is_broken = os.preadv, False
+
+    def read_unless_broken(descriptor: int, *given: Any) -> int:
+        if is_broken and os.path.samestat(os.fstat(descriptor), rotated.stat()):
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return read(descriptor, *given)
+
+    async def follow() -> None:
+        nonlocal is_broken
+        following = Following()
+        with patch.object(os, "preadv", read_unless_broken):
+            async with following.run(log):
+                is_broken = True
+                append(log, lines("old", 7))
+                log.rename(rotated)
+                append(log, lines("new", 5))
+                assert await following.counted() == 5
+                is_broken = False
+                assert await following.counted() == 12
+        assert sum(following.tally.errors.values()) == 1
+
+    asyncio.run(follow())

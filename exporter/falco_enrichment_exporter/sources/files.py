@@ -211,7 +211,7 @@ class FileSource:
             file.left_at = asyncio.get_running_loop().time()
         if not file.is_doubtful:
             file.sound_bytes = file.facts.size_bytes
-        copied = max((copy.passed_bytes for copy in followed.waiting_for(file)), default=0)
+        copied = max((copy.passed_bytes for copy in file.waiting), default=0)
         if compare(file.facts, max(file.read_to_bytes, copied), facts) is Change.TRUNCATED:
             await self._begin_anew(followed, file)
         file.is_doubtful = file.is_doubtful or facts.changed_ns != file.facts.changed_ns
@@ -230,22 +230,23 @@ class FileSource:
         self._grown.setdefault(file, followed)  # so that it is not closed to make room for its copies
         offset_bytes = file.offset_bytes
         if file.is_waiting:
-            file.copy_of = None
+            file.leave_to(None)
             file.start_at(0)  # it is another file that delivers these lines
         else:
             followed.places.append(file.place)
         copies = await self._rotated.open_copies(followed)
-        own = [copy for copy in followed.files if copy.copy_of is file]
-        await self._look_at(dict.fromkeys(own, followed))
-        for copy in own:
+        own = self.paths.holders(file.copies, followed)
+        await self._look_at(own)
+        for copy, path in own.items():
             if copy.is_waiting:  # it is its turn now to deliver what was not read of the original
-                await self._take_over(followed, copy)
+                await self._take_over(path, copy)
                 copies.append(copy)
-            copy.copy_of = None  # what the original has from now on is not what the copy has
-        for copy in copies:
-            self._note_growth(followed, copy)
+            copy.leave_to(None)  # what the original has from now on is not what the copy has
+        for copy, path in self.paths.holders(copies, followed).items():
+            self._note_growth(path, copy)
         unread = max(file.sound_bytes - offset_bytes, 0)
-        if not any(copy.offset_bytes == offset_bytes for copy in copies) and not await followed.has_rest_of(file):
+        is_delivered = any(copy.offset_bytes == offset_bytes for copy in copies)
+        if unread and not is_delivered and not await self.paths.has_rest_of(file, followed):
             self._tally.lost["truncated"] += unread
         self._tally.rotations["truncate"] += 1
         file.start_at(0)
@@ -268,7 +269,7 @@ class FileSource:
                         current.add(file.identity)
                     if left is not None:
                         await self._update(followed, left, found)  # it may have grown since it was held elsewhere
-                if followed.current not in self._failed:
+                if self._failed.keys().isdisjoint(followed.files):
                     followed.recover()
             except OSError as error:
                 self._lose(followed, error, 0)
@@ -298,6 +299,7 @@ class FileSource:
         """Read a bounded piece of every file that has grown, in turn; tell whether any has more."""
         for file, followed in list(self._grown.items()):
             self._known = None
+            self._failed.pop(file, None)
             try:
                 await self._read(followed, file)
             except OSError as error:
@@ -308,13 +310,12 @@ class FileSource:
                 else:
                     self._failed[file] = followed
             else:
-                self._failed.pop(file, None)
                 if not file.has_more:
                     del self._grown[file]
         return bool(self._grown)
 
     async def _read(self, followed: FollowedPath, file: OpenFile) -> None:
-        if file is followed.current and any(left.has_more for left in followed.left):
+        if file is followed.current and any(left.has_more and left not in self._failed for left in followed.left):
             return  # the older lines first
         if file.is_doubtful and await file.is_rewritten():
             await self._begin_anew(followed, file)
@@ -322,25 +323,29 @@ class FileSource:
             kin = self.paths.kin(followed)
             await self._look_at({other: path for path in kin for other in path.files})
             await self.shelf.pass_known(file, kin_of(kin))
-            if file.copy_of is not None and file.may_be_copy:
-                file.read_to_bytes = file.facts.size_bytes  # what it has more by now may be of the original, too
-                return
+        if file.is_waiting or (file.copy_of is not None and file.may_be_copy):
+            # What it has more may be of the original, too; or it comes behind the lines that are waited for.
+            file.read_to_bytes = file.facts.size_bytes
+            return
         if not file.read_to_bytes:
             followed.hand_on_fragments(file)
-        copies, before = followed.waiting_for(file), file.place
+        copies, before = file.waiting, file.place
         # No further than a copy goes that leaves its lines to this file: then the copy can tell whether they were read.
         most_bytes = min([TURN_BYTES, *(copy.passed_bytes - file.read_to_bytes for copy in copies)])
         async for new_bytes in file.read(self._buffer, most_bytes):
             self._tally.read_bytes += new_bytes
         if copies and file.place != before:
-            await self._check_copies(followed, file, copies)
+            await self._check_copies(file, self.paths.holders(copies, followed))
 
-    async def _check_copies(self, followed: FollowedPath, file: OpenFile, copies: list[OpenFile]) -> None:
+    async def _check_copies(self, file: OpenFile, copies: Mapping[OpenFile, FollowedPath]) -> None:
         """Let a copy deliver what it has if the original was emptied before it could be read there."""
         is_emptied = False
-        for copy in copies:
+        for copy, followed in copies.items():
             if await copy.has_place(file.place):
                 copy.delivered = file.place
+                if not copy.is_waiting:
+                    copy.read_to_bytes = copy.offset_bytes  # what it has more can be read
+                    self._note_growth(followed, copy)
             else:
                 is_emptied = True
                 await self._take_over(followed, copy)
@@ -349,7 +354,7 @@ class FileSource:
 
     async def _take_over(self, followed: FollowedPath, copy: OpenFile) -> None:
         """Let a copy deliver what its original did not."""
-        copy.copy_of = None
+        copy.leave_to(None)
         if copy.delivered is not None:
             copy.start_at(*copy.delivered)
         else:

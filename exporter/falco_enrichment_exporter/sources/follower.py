@@ -93,21 +93,6 @@ class FollowedPath:
             size_bytes=file.sound_bytes if file.is_doubtful else file.facts.size_bytes,
         )
 
-    async def has_rest_of(self, file: OpenFile) -> bool:
-        """Say whether a rotated file that is open has what was not read of this one, and so delivers it.
-
-        Such a copy may have been found when it was still empty, and nobody knew of what. Raises OSError.
-        """
-        for other in self.left:
-            has_all = other is not file and other.size_bytes >= file.sound_bytes and file.place[1] != NO_ANCHOR
-            if has_all and await other.has_place(file.place):
-                return True
-        return False
-
-    def waiting_for(self, file: OpenFile) -> list[OpenFile]:
-        """Return the copies whose lines a file is to deliver, and has not yet."""
-        return [copy for copy in self.left if copy.copy_of is file and copy.is_waiting]
-
     def leave_current(self, now: float) -> None:
         """Note that the current file is no longer under the path; it is read on for a while."""
         if self.current is not None:

@@ -3,7 +3,7 @@
 import asyncio
 import os
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from falco_enrichment_exporter.core.intake import Intake
@@ -42,6 +42,7 @@ class OpenFile:
     copy_of: "OpenFile | None" = None  # a file that was held open, which has the lines up to
     passed_bytes: int = 0
     delivered: Place | None = None  # how far that one was seen to deliver them; None: not seen
+    copies: list["OpenFile"] = field(default_factory=list)  # files that are copies of this one
     may_be_copy: bool = True  # in the making; of a file that is known
     sound_bytes: int = 0  # how long it was before it became doubtful
     is_doubtful: bool = False  # it was written to: perhaps not at its end
@@ -78,6 +79,19 @@ class OpenFile:
         """Say whether it is a copy whose lines the original delivers, and has not been seen to deliver all of them."""
         delivered_bytes = self.delivered[0] if self.delivered is not None else 0
         return self.copy_of is not None and delivered_bytes < self.offset_bytes == self.passed_bytes
+
+    @property
+    def waiting(self) -> list["OpenFile"]:
+        """Return the copies whose lines this file is to deliver, and has not yet."""
+        return [copy for copy in self.copies if copy.is_waiting]
+
+    def leave_to(self, original: "OpenFile | None", passed_bytes: int = 0) -> None:
+        """Let another file deliver the lines up to an offset; None: this one delivers what it has from here on."""
+        if self.copy_of is not None:
+            self.copy_of.copies.remove(self)
+        self.copy_of, self.passed_bytes = original, passed_bytes
+        if original is not None:
+            original.copies.append(self)
 
     def deliverer(self, offset_bytes: int) -> "OpenFile":
         """Return the file that delivers the lines of this one up to an offset: itself, or what it is a copy of."""

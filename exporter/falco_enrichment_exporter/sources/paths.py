@@ -3,7 +3,7 @@
 import errno
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import Final
 
 import msgspec
@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from falco_enrichment_exporter.core.rotation import FileFacts
 from falco_enrichment_exporter.sources.follower import FollowedPath, unrotated
 from falco_enrichment_exporter.sources.looking import Known, Patterns
-from falco_enrichment_exporter.sources.marks import FileMark, Identity, Place, identity_of
+from falco_enrichment_exporter.sources.marks import NO_ANCHOR, FileMark, Identity, Place, identity_of
 from falco_enrichment_exporter.sources.openfile import OpenFile
 from falco_enrichment_exporter.sources.shelf import Kin, Shelf
 
@@ -124,6 +124,34 @@ class FollowedPaths:
         """Make a file the one that is under a path now."""
         followed.current = file
         self.rename(followed)
+
+    def rotated_from(self, followed: FollowedPath) -> Iterator[FollowedPath]:
+        """Return the paths that one may be rotated to, by the names; itself first."""
+        yield followed
+        for other in self:
+            if other is not followed and any(followed.is_rotated(name) for name in other.names):
+                yield other
+
+    async def has_rest_of(self, file: OpenFile, followed: FollowedPath) -> bool:
+        """Say whether another file that is open has what was not read of this one, and so delivers it.
+
+        Such a copy may have been found when it was still empty, and nobody knew of what. Raises OSError.
+        """
+        if file.place[1] == NO_ANCHOR:
+            return False
+        for path in self.rotated_from(followed):
+            for other in path.files:
+                has_all = other is not file and other.size_bytes >= file.sound_bytes
+                if has_all and await other.has_place(file.place):
+                    return True
+        return False
+
+    def holders(self, files: Collection[OpenFile], near: FollowedPath) -> dict[OpenFile, FollowedPath]:
+        """Return the paths that files are held open for, that of one of them given."""
+        held = {file: near for file in near.files if file in files}
+        if len(held) < len(files):
+            held |= {file: path for path in self for file in path.files if file in files}
+        return held
 
     def take_left(self, facts: FileFacts) -> OpenFile | None:
         """Take a file back that is under a path again, or under another one."""

@@ -45,10 +45,13 @@ class RotatedFiles:
     async def open_copies(self, followed: FollowedPath) -> list[OpenFile]:
         """Open what may have been copied from a path before its file was truncated."""
         found = await asyncio.to_thread(Folders().list_changed, followed.folders)
-        return await self._open(followed, self._strangers(found))
+        return await self._open(followed, self._strangers(found, is_matched=True))
 
-    def _strangers(self, found: Listing) -> Listing:
-        """Leave out what is followed, held open, older than the start, or just being packed."""
+    def _strangers(self, found: Listing, *, is_matched: bool = False) -> Listing:
+        """Leave out what is followed, held open, older than the start, or just being packed.
+
+        What the patterns match is soon to be followed, and left out unless it is asked for.
+        """
         if not found:
             return []
         self._forget_removed(found)
@@ -57,7 +60,7 @@ class RotatedFiles:
             (name, facts)
             for name, facts in found
             if identity_of(facts) not in known and self._paths.named(name) is None
-            if not self._patterns.has_match(name)
+            if is_matched or not self._patterns.has_match(name)
             if not (name.endswith(PACKED) and name.removesuffix(PACKED) in names)
         ]
 

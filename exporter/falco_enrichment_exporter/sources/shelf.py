@@ -85,13 +85,14 @@ class Shelf:
                 file.delivered = place
             else:
                 file.delivered = original.place if await file.has_place(original.place) else None
-            file.copy_of, file.passed_bytes = original, place[0]
+            file.leave_to(original, place[0])
             file.start_at(*place)
         file.may_be_copy = place[0] > 0 and place == own_end
 
     async def close(self, file: OpenFile) -> None:
         """Close a file."""
         self.open_files -= 1
+        file.leave_to(None)
         await file.content.close()
 
     async def open_marked(self, followed: FollowedPath, mark: FileMark, held: Collection[Identity]) -> OpenFile | None:
