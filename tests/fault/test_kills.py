@@ -91,6 +91,53 @@ def test_random_kills_under_load_with_rotation_are_invisible(
     assert _lost(exporter) == {}
 
 
+class Bursts(Load):
+    """A writer of megabytes at once, which takes names off in turn, often before what stands under one is read."""
+
+    SIZES = (50, 2000, 12_000, 40_000)  # lines; the longest take as long to read as some looks
+
+    def act(self) -> None:
+        """Write a burst, in one piece or two; then perhaps copy and truncate the file, or rename it."""
+        chance, data = self._chance, self._world.make(f"phase {self.phase}", self._chance.choice(self.SIZES))
+        cut = chance.choice((len(data), chance.randrange(len(data))))
+        os.write(self._falco, data[:cut])
+        if chance.random() < 0.3:
+            self._sleep()
+        os.write(self._falco, data[cut:])
+        (step,) = chance.choices((self._copytruncate, self._rename, lambda: None), (12, 3, 5))
+        step()
+
+    def _rotated(self) -> Path:
+        """Take the first name for it; what was there has the next one."""
+        folder, name = self._world.folder, self._world.log.name
+        for number in range(len(list(folder.iterdir())), 0, -1):
+            if (folder / f"{name}.{number}").exists():
+                (folder / f"{name}.{number}").rename(folder / f"{name}.{number + 1}")
+        return self._world.beside(".1")
+
+
+@pytest.mark.parametrize("is_killed", [False, True], ids=["alive", "killed"])
+@pytest.mark.parametrize("pattern", ["falco.log", "falco.log*"])
+@pytest.mark.parametrize("is_notified", [True, False], ids=["inotify", "polling"])
+@pytest.mark.parametrize("seed", range(2))
+def test_backlogs_that_are_copied_and_renamed_are_exact(
+    follow: Follow, world: World, seed: int, pattern: str, *, is_notified: bool, is_killed: bool
+) -> None:
+    """T2, R5: all of it is on disk all the time, and so none is lost, nor told to be."""
+    watch, load, chance = Watch(), Bursts(world, seed), random.Random(seed)  # noqa: S311  a seed, not a secret
+    exporter = follow(world.folder / pattern, is_notified=is_notified)
+    for load.phase in range(14):
+        load.act()
+        if chance.random() < 0.5:
+            watch.look(exporter)
+        if is_killed and chance.random() < 0.4:
+            exporter.process.kill()
+            exporter.process.wait()
+            exporter = follow(world.folder / pattern, is_notified=is_notified)
+    counts(exporter, world, watch, within=30)
+    assert _lost(exporter) == {}
+
+
 def _storm(world: World, gap_seconds: float) -> None:
     """Write a hundred lines, shift five generations, leave the path absent for a moment; twenty times."""
     for generation in range(20):

@@ -436,3 +436,52 @@ def test_a_rotated_file_that_cannot_be_read_does_not_hold_up_the_new_one(tmp_pat
         assert sum(following.tally.errors.values()) == 1
 
     asyncio.run(follow())
+
+
+@pytest.mark.parametrize(("old", "new"), [(5, 30), (30, 10)])
+def test_a_copy_of_what_was_written_anew_waits_for_that_and_not_for_what_was_read_before(
+    tmp_path: Path, old: int, new: int
+) -> None:
+    """Emptied, written anew and copied between two looks; emptied once more when a part of it was read."""
+    log = tmp_path / "falco.log"
+    log.touch()
+
+    def write_anew_and_copy() -> None:
+        os.truncate(log, 0)
+        append(log, lines("new", new))
+        shutil.copyfile(log, tmp_path / "falco.log.1")
+
+    async def follow() -> None:
+        following = Following()
+        async with following.run(log):
+            append(log, lines("old", old))
+            assert await following.counted() == old
+            following.after_look += [write_anew_and_copy, lambda: None, lambda: os.truncate(log, 0)]
+            assert await following.counted() == old + new
+        assert not sum(following.tally.lost.values())
+        assert following.tally.rotations["truncate"] == 2
+
+    with patch.object(files, "TURN_BYTES", len(lines("old", 5))):
+        asyncio.run(follow())
+
+
+def test_a_copy_under_a_name_that_a_glob_matches_is_found_when_its_original_is_emptied(tmp_path: Path) -> None:
+    """Another file had its name at the last look."""
+    log, rotated = tmp_path / "falco.log", tmp_path / "falco.log.1"
+    rotated.write_bytes(lines("older", 9))
+    log.touch()
+
+    def rotate() -> None:
+        rotated.rename(tmp_path / "falco.log.2")
+        shutil.copyfile(log, rotated)
+        os.truncate(log, 0)
+
+    async def follow() -> None:
+        following = Following()
+        async with following.run(tmp_path / "falco.log*"):
+            following.after_look += [lambda: append(log, lines("backlog", 40)), lambda: None, rotate]
+            assert await following.counted() == 40
+        assert not sum(following.tally.lost.values())
+
+    with patch.object(files, "TURN_BYTES", len(lines("backlog", 5))):
+        asyncio.run(follow())

@@ -5,13 +5,16 @@ import contextlib
 import os
 from collections.abc import AsyncIterator
 from pathlib import Path
+from unittest.mock import patch
+
+import pytest
 
 from e2e.harness import append
 from falco_enrichment_exporter.core.alerts import Limits
 from falco_enrichment_exporter.core.fleet import Fleet
 from falco_enrichment_exporter.core.lines import LineBuffer
 from falco_enrichment_exporter.core.rotation import Change, compare
-from falco_enrichment_exporter.sources.marks import NO_ANCHOR, anchor_of
+from falco_enrichment_exporter.sources.marks import ANCHOR_BYTES, NO_ANCHOR, anchor_of
 from falco_enrichment_exporter.sources.openfile import END_BYTES, PAUSE_BYTES, OpenFile
 from falco_enrichment_exporter.sources.reading import facts_of
 from falco_enrichment_exporter.sources.shelf import Shelf
@@ -168,6 +171,35 @@ def test_the_place_after_a_line_that_is_too_long_is_one_of_the_file(tmp_path: Pa
             assert file.is_skipping
             assert file.offset_bytes == len(whole) + 1500
             assert not await file.is_rewritten()
+
+    asyncio.run(follow())
+
+
+@pytest.mark.parametrize("piece", [0, 1, 2])
+def test_what_was_written_anew_during_a_read_is_not_taken_for_what_goes_on(tmp_path: Path, piece: int) -> None:
+    """Though it is longer. The lines before it count, and it itself from its start, once the file is begun anew."""
+    path, pieces, read = tmp_path / "falco.log", iter(range(9)), os.preadv
+    old, new = _lines("old", 400), _lines("new", 500)
+    most_bytes = len(old) // 4 + 3
+
+    def read_and_write_anew(descriptor: int, buffers: list[memoryview], position: int, *flags: int) -> int:
+        count = read(descriptor, buffers, position, *flags)
+        if len(buffers[0]) > ANCHOR_BYTES and next(pieces) == piece:
+            path.write_bytes(new)
+            count = read(descriptor, buffers, position, *flags) if position else count
+        return count
+
+    async def follow() -> None:
+        async with _open(path, old) as file:
+            with patch.object(os, "preadv", read_and_write_anew):
+                read_bytes = [count async for count in file.read(LineBuffer(LIMIT_BYTES, most_bytes), len(old))]
+            assert len(read_bytes) == piece
+            assert file.offset_bytes == old.rfind(b"\n", 0, sum(read_bytes)) + 1
+            assert file.is_doubtful
+            assert file.sound_bytes == len(old)
+            assert await file.is_rewritten() == (piece > 0)
+            file.start_at(0)
+            assert await _read(file, LineBuffer(LIMIT_BYTES), LIMIT_BYTES) == len(new)
 
     asyncio.run(follow())
 

@@ -209,7 +209,7 @@ class FileSource:
         self._touched.add(followed)
         if file.left_at is not None and facts.size_bytes > file.facts.size_bytes:
             file.left_at = asyncio.get_running_loop().time()
-        if not file.is_doubtful:
+        if not file.is_doubtful or not file.read_to_bytes:
             file.sound_bytes = file.facts.size_bytes
         copied = max((copy.passed_bytes for copy in file.waiting), default=0)
         if compare(file.facts, max(file.read_to_bytes, copied), facts) is Change.TRUNCATED:
@@ -235,11 +235,10 @@ class FileSource:
         else:
             followed.places.append(file.place)
         copies = await self._rotated.open_copies(followed)
-        own = self.paths.holders(file.copies, followed)
-        await self._look_at(own)
-        for copy, path in own.items():
+        await self._look_at(self.paths.holders(file.copies, followed))
+        for copy in list(file.copies):
             if copy.is_waiting:  # it is its turn now to deliver what was not read of the original
-                await self._take_over(path, copy)
+                copy.take_over()
                 copies.append(copy)
             copy.leave_to(None)  # what the original has from now on is not what the copy has
         for copy, path in self.paths.holders(copies, followed).items():
@@ -250,7 +249,7 @@ class FileSource:
             self._tally.lost["truncated"] += unread
         self._tally.rotations["truncate"] += 1
         file.start_at(0)
-        file.is_doubtful = False
+        file.forget_size()
 
     async def _fill(self, sight: Sight) -> None:
         """Give every path its file, held already or new; a link to one that is followed elsewhere is no other file."""
@@ -348,15 +347,8 @@ class FileSource:
                     self._note_growth(followed, copy)
             else:
                 is_emptied = True
-                await self._take_over(followed, copy)
+                copy.take_over()
                 self._note_growth(followed, copy)
-        self._tally.rotations["truncate"] += is_emptied
-
-    async def _take_over(self, followed: FollowedPath, copy: OpenFile) -> None:
-        """Let a copy deliver what its original did not."""
-        copy.leave_to(None)
-        if copy.delivered is not None:
-            copy.start_at(*copy.delivered)
-        else:
-            copy.start_at(0)
-            await self.shelf.pass_known(copy, kin_of(self.paths.kin(followed)))
+        if is_emptied:
+            self._tally.rotations["truncate"] += 1
+            file.forget_size()

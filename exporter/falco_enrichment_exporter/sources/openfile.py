@@ -93,6 +93,12 @@ class OpenFile:
         if original is not None:
             original.copies.append(self)
 
+    def take_over(self) -> None:
+        """Deliver what the original was not seen to deliver; if nothing is known of that, it is another file's copy."""
+        self.leave_to(None)
+        self.may_be_copy = self.may_be_copy or self.delivered is None
+        self.start_at(*(self.delivered or (0, NO_ANCHOR)))
+
     def deliverer(self, offset_bytes: int) -> "OpenFile":
         """Return the file that delivers the lines of this one up to an offset: itself, or what it is a copy of."""
         if self.copy_of is None or not self.is_waiting or offset_bytes > self.offset_bytes:
@@ -144,13 +150,16 @@ class OpenFile:
         """
         position = self.offset_bytes
         buffer.reset(is_skipping=self.is_skipping)
-        until, is_at_end = self.read_to_bytes + most_bytes, False
+        until = self.read_to_bytes + most_bytes
         pause = position + PAUSE_BYTES
         while position < until:
-            count = await self.content.read_at(buffer.writable()[: until - position], position)
-            if not count:
-                is_at_end = True
-                break
+            with buffer.writable()[: until - position] as free:
+                count = await self.content.read_at(free, position)
+                if not count or not await self._goes_on(position, free[:count]):
+                    self.read_to_bytes = position
+                    if count or position < self.facts.size_bytes:
+                        self._doubt(position)
+                    return
             position += count
             block = self.intake.take_read(buffer, count)
             if block or buffer.has_dropped:
@@ -162,16 +171,30 @@ class OpenFile:
             if position >= pause:  # what is cached is read without waiting: let others in between
                 pause = position + PAUSE_BYTES
                 await asyncio.sleep(0)
-        self.read_to_bytes = position
-        if is_at_end and position < self.facts.size_bytes:
-            self._doubt(position)
+
+    async def _goes_on(self, position: int, piece: memoryview) -> bool:
+        """Say whether what was just read stands behind what was read before it: the file can be written anew any time.
+
+        What stood before it must do so after it was read; if that is nothing, its first bytes must.
+        """
+        if self.content.descriptor is None or (position and self.place[1] == NO_ANCHOR):
+            return True
+        if position:
+            return await self.has_place(self.place)
+        head = bytes(piece[:ANCHOR_BYTES])
+        return await self.bytes_at(0, len(head)) == head
+
+    def forget_size(self) -> None:
+        """Take notice that what a look saw stood in the file before it was emptied."""
+        self._doubt(self.read_to_bytes)
+        self.sound_bytes = self.read_to_bytes
 
     def _doubt(self, size_bytes: int) -> None:
-        """Take notice that bytes which a look saw are gone: what stands before the offset tells whether it was emptied.
+        """Take notice that what was there is gone or another: what stands before the offset tells if it was emptied.
 
         It does not follow that it was emptied after what was read now; the lines may be the new ones already.
         """
-        self.sound_bytes = self.facts.size_bytes
+        self.sound_bytes = max(self.facts.size_bytes, size_bytes)
         self.facts = replace(self.facts, size_bytes=size_bytes)
         self.is_doubtful = True
 

@@ -45,13 +45,10 @@ class RotatedFiles:
     async def open_copies(self, followed: FollowedPath) -> list[OpenFile]:
         """Open what may have been copied from a path before its file was truncated."""
         found = await asyncio.to_thread(Folders().list_changed, followed.folders)
-        return await self._open(followed, self._strangers(found, is_matched=True))
+        return await self._open(followed, self._strangers(found, is_followed=True))
 
-    def _strangers(self, found: Listing, *, is_matched: bool = False) -> Listing:
-        """Leave out what is followed, held open, older than the start, or just being packed.
-
-        What the patterns match is soon to be followed, and left out unless it is asked for.
-        """
+    def _strangers(self, found: Listing, *, is_followed: bool = False) -> Listing:
+        """Leave out what is held open, older than the start, just being packed, or soon to be opened as followed."""
         if not found:
             return []
         self._forget_removed(found)
@@ -59,8 +56,8 @@ class RotatedFiles:
         return [
             (name, facts)
             for name, facts in found
-            if identity_of(facts) not in known and self._paths.named(name) is None
-            if is_matched or not self._patterns.has_match(name)
+            if identity_of(facts) not in known
+            if is_followed or not (self._paths.named(name) or self._patterns.has_match(name))
             if not (name.endswith(PACKED) and name.removesuffix(PACKED) in names)
         ]
 

@@ -81,7 +81,9 @@ class Shelf:
         place = max([*known, *originals], default=(0, NO_ANCHOR))
         if place[0] > file.offset_bytes:  # or it delivered these lines itself, and the other one is the copy
             original = originals.get(place)
-            if original is None or original.offset_bytes >= place[0]:
+            if original is not None and not await original.has_place(original.place):
+                file.delivered = None  # it was rewritten, and will be read from its start
+            elif original is None or original.offset_bytes >= place[0]:
                 file.delivered = place
             else:
                 file.delivered = original.place if await file.has_place(original.place) else None
