@@ -87,7 +87,7 @@ def test_an_emptied_file_is_noticed_by_the_read_that_finds_nothing(tmp_path: Pat
             assert await reader.read() == 0
             assert reader.file.has_more
             assert await reader.file.is_rewritten()
-            assert reader.file.sound_bytes - reader.file.offset_bytes == len(_lines("backlog", 12))
+            assert reader.file.sound.size_bytes - reader.file.offset_bytes == len(_lines("backlog", 12))
 
     asyncio.run(follow())
 
@@ -196,7 +196,7 @@ def test_what_was_written_anew_during_a_read_is_not_taken_for_what_goes_on(tmp_p
             assert len(read_bytes) == piece
             assert file.offset_bytes == old.rfind(b"\n", 0, sum(read_bytes)) + 1
             assert file.is_doubtful
-            assert file.sound_bytes == len(old)
+            assert file.sound.size_bytes == len(old)
             assert await file.is_rewritten() == (piece > 0)
             file.start_at(0)
             assert await _read(file, LineBuffer(LIMIT_BYTES), LIMIT_BYTES) == len(new)

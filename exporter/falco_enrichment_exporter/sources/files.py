@@ -210,7 +210,7 @@ class FileSource:
         if file.left_at is not None and facts.size_bytes > file.facts.size_bytes:
             file.left_at = asyncio.get_running_loop().time()
         if not file.is_doubtful or not file.read_to_bytes:
-            file.sound_bytes = file.facts.size_bytes
+            file.sound = file.facts
         copied = max((copy.passed_bytes for copy in file.waiting), default=0)
         if compare(file.facts, max(file.read_to_bytes, copied), facts) is Change.TRUNCATED:
             await self._begin_anew(followed, file)
@@ -243,7 +243,7 @@ class FileSource:
             copy.leave_to(None)  # what the original has from now on is not what the copy has
         for copy, path in self.paths.holders(copies, followed).items():
             self._note_growth(path, copy)
-        unread = max(file.sound_bytes - offset_bytes, 0)
+        unread = max(file.sound.size_bytes - offset_bytes, 0)
         is_delivered = any(copy.offset_bytes == offset_bytes for copy in copies)
         if unread and not is_delivered and not await self.paths.has_rest_of(file, followed):
             self._tally.lost["truncated"] += unread

@@ -35,6 +35,7 @@ class FollowedPath:
     seen_ns: int = 0  # the same, as of the last look at everything
     names: tuple[str, ...] = ()  # the path and what it links to, with their real folders
     folders: frozenset[str] = frozenset()  # those
+    stems: tuple[str, ...] = ()  # what the name of a file begins with if it was rotated from there
 
     @property
     def label(self) -> str:
@@ -81,16 +82,17 @@ class FollowedPath:
 
     def mark(self, file: OpenFile) -> FileMark:
         """Say how far a file was taken in."""
+        facts = file.sound if file.is_doubtful else file.facts
         return FileMark(
             path=os.fsencode(self.path),
-            device=file.facts.device,
-            inode=file.facts.inode,
-            changed_ns=file.facts.changed_ns,
+            device=facts.device,
+            inode=facts.inode,
+            changed_ns=facts.changed_ns,
             place=(file.delivered or (0, NO_ANCHOR)) if file.is_waiting else file.place,
             is_skipping=file.is_skipping,
             is_current=file is self.current,
             fragments=file.intake.unwrapper.fragments,
-            size_bytes=file.sound_bytes if file.is_doubtful else file.facts.size_bytes,
+            size_bytes=facts.size_bytes,
         )
 
     def leave_current(self, now: float) -> None:
@@ -126,10 +128,12 @@ class FollowedPath:
         folder, name = os.path.split(self.path)
         self.names = os.path.join(os.path.realpath(folder or "."), name), os.path.realpath(self.path)
         self.folders = frozenset(os.path.dirname(name) for name in self.names)
+        ends = ((name, name.find(".", name.rfind("/") + 2)) for name in self.names)
+        self.stems = tuple(name[:end] if end > 0 else name for name, end in ends)
 
     def is_rotated(self, name: str) -> bool:
         """Say whether a real path may be one that the file was rotated to: log.1, log-20261123, or log-20261123.ext."""
-        return any(name != known and known in unrotated(name) for known in self.names)
+        return name.startswith(self.stems) and any(name != known and known in unrotated(name) for known in self.names)
 
 
 def unrotated(name: str) -> Iterator[str]:

@@ -44,9 +44,12 @@ class OpenFile:
     delivered: Place | None = None  # how far that one was seen to deliver them; None: not seen
     copies: list["OpenFile"] = field(default_factory=list)  # files that are copies of this one
     may_be_copy: bool = True  # in the making; of a file that is known
-    sound_bytes: int = 0  # how long it was before it became doubtful
+    sound: FileFacts = field(init=False)  # what it was before it became doubtful
     is_doubtful: bool = False  # it was written to: perhaps not at its end
     left_at: float | None = None  # since when another file has its path, or since it last grew; monotonic seconds
+
+    def __post_init__(self) -> None:
+        self.sound = self.facts
 
     @property
     def identity(self) -> Identity:
@@ -187,14 +190,14 @@ class OpenFile:
     def forget_size(self) -> None:
         """Take notice that what a look saw stood in the file before it was emptied."""
         self._doubt(self.read_to_bytes)
-        self.sound_bytes = self.read_to_bytes
+        self.sound = self.facts
 
     def _doubt(self, size_bytes: int) -> None:
         """Take notice that what was there is gone or another: what stands before the offset tells if it was emptied.
 
         It does not follow that it was emptied after what was read now; the lines may be the new ones already.
         """
-        self.sound_bytes = max(self.facts.size_bytes, size_bytes)
+        self.sound = replace(self.facts, size_bytes=max(self.facts.size_bytes, size_bytes))
         self.facts = replace(self.facts, size_bytes=size_bytes)
         self.is_doubtful = True
 

@@ -60,7 +60,7 @@ class Opener:
         file = await self._shelf.open_marked(followed, mark, self._paths.identities())
         if file is not None:
             return file
-        if identity_of(mark.facts) in self._paths.identities() or await _is_delivered(followed, mark):
+        if await self._is_delivered(followed, mark) or identity_of(mark.facts) in self._paths.identities():
             return None  # another mark has led to it, or to a copy of it
         unread = max(mark.size_bytes - mark.place[0], 0)
         if _identity_under(followed.path) == identity_of(mark.facts):
@@ -72,13 +72,15 @@ class Opener:
             self._tally.lost["gone"] += unread
         return None
 
-
-async def _is_delivered(followed: FollowedPath, mark: FileMark) -> bool:
-    """Say whether a resumed file is a copy of this one: what was not read of this one is read there, or was."""
-    for file in followed.files if mark.place[1] != NO_ANCHOR else ():
-        if await file.has_place(mark.place):
-            return True
-    return False
+    async def _is_delivered(self, followed: FollowedPath, mark: FileMark) -> bool:
+        """Say whether a resumed file is this one or a copy: it goes on there, behind what was read of either."""
+        near = dict.fromkeys([*self._paths.kin(followed), *self._paths.rotated_from(followed)])
+        for file in [file for path in near for file in path.files] if mark.place[1] != NO_ANCHOR else ():
+            if await file.has_place(mark.place):
+                if file.offset_bytes < mark.place[0]:
+                    file.start_at(*mark.place)
+                return True
+        return False
 
 
 def _identity_under(path: str) -> Identity | None:

@@ -96,9 +96,13 @@ class FollowedPaths:
         return {file: followed for followed in paths for file in followed.left}
 
     def kin(self, followed: FollowedPath) -> list[FollowedPath]:
-        """Return the paths whose files something under this path may be a copy of, by the names; itself among them."""
-        bases = [self._names.get(base) for name in followed.names for base in unrotated(name)]
-        return list(dict.fromkeys(other for other in (followed, *bases) if other is not None))
+        """Return the paths whose files something under this path may be a copy of, by the names; itself among them.
+
+        Those are what it was rotated from, and what was rotated from there, too.
+        """
+        names = (self._names.get(base) for name in followed.names for base in unrotated(name))
+        bases = dict.fromkeys(base for base in names if base is not None and base is not followed)
+        return list(dict.fromkeys([followed, *(other for base in bases for other in self.rotated_from(base))]))
 
     def dump(self) -> PathsState:
         """Return what must be stored to go on from here."""
@@ -141,7 +145,7 @@ class FollowedPaths:
             return False
         for path in self.rotated_from(followed):
             for other in path.files:
-                has_all = other is not file and other.size_bytes >= file.sound_bytes
+                has_all = other is not file and other.size_bytes >= file.sound.size_bytes
                 if has_all and await other.has_place(file.place):
                     return True
         return False

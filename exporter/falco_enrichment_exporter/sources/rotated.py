@@ -9,7 +9,7 @@ from falco_enrichment_exporter.sources.marks import Identity, identity_of
 from falco_enrichment_exporter.sources.openfile import OpenFile
 from falco_enrichment_exporter.sources.paths import FollowedPaths, kin_of
 from falco_enrichment_exporter.sources.reading import PACKED
-from falco_enrichment_exporter.sources.shelf import Shelf
+from falco_enrichment_exporter.sources.shelf import MOST_LISTINGS, Shelf
 
 
 class RotatedFiles:
@@ -44,8 +44,15 @@ class RotatedFiles:
 
     async def open_copies(self, followed: FollowedPath) -> list[OpenFile]:
         """Open what may have been copied from a path before its file was truncated."""
-        found = await asyncio.to_thread(Folders().list_changed, followed.folders)
-        return await self._open(followed, self._strangers(found, is_followed=True))
+        files: list[OpenFile] = []
+        for _ in range(MOST_LISTINGS):
+            had_more, self.has_more = self.has_more, False
+            found = await asyncio.to_thread(Folders().list_changed, followed.folders)
+            files += await self._open(followed, self._strangers(found, is_followed=True))
+            if not self.has_more:
+                self.has_more = had_more
+                break
+        return files
 
     def _strangers(self, found: Listing, *, is_followed: bool = False) -> Listing:
         """Leave out what is held open, older than the start, just being packed, or soon to be opened as followed."""

@@ -19,7 +19,7 @@ from falco_enrichment_exporter.sources.marks import NO_ANCHOR, FileMark, Identit
 from falco_enrichment_exporter.sources.openfile import OpenFile
 from falco_enrichment_exporter.sources.reading import PackedBytes, open_bytes
 
-MOST_LISTINGS = 10  # at a start while files are renamed
+MOST_LISTINGS = 10  # while files are renamed
 NOT_READ = (".xz", ".zst", ".bz2", ".tmp", ".new", "~")
 
 _log = logging.getLogger(__name__)
@@ -77,7 +77,12 @@ class Shelf:
         for other in kin.files:
             if other is not file and not other.is_copy_of(file):  # or neither would deliver what both have
                 with contextlib.suppress(OSError):  # what is wrong with that one shows when it is read
-                    originals |= {place: other.deliverer(place[0]) for place in await _shared(file, own_end, other)}
+                    for place in await _shared(file, own_end, other):
+                        original = other.deliverer(place[0])
+                        if file.is_waiting or original.offset_bytes >= file.offset_bytes:
+                            originals[place] = original
+                        else:
+                            other.may_be_copy = True  # of this one, which has delivered more
         place = max([*known, *originals], default=(0, NO_ANCHOR))
         if place[0] > file.offset_bytes:  # or it delivered these lines itself, and the other one is the copy
             original = originals.get(place)
