@@ -58,6 +58,7 @@ async def _emptied_after_the_look(path: Path) -> AsyncIterator[Reader]:
     await reader.read()
     append(path, _lines("backlog", 12))
     reader.look()
+    assert not await reader.file.is_rewritten()
     os.truncate(path, 0)
     yield reader
     await shelf.close(reader.file)

@@ -263,8 +263,7 @@ class FileSource:
                     left = self.paths.take_left(found)
                     file = left or await self._opener.open(followed)
                     if file is not None:
-                        self.paths.place(followed, file)
-                        self._note_growth(followed, file)
+                        self._place(followed, file)
                         current.add(file.identity)
                     if left is not None:
                         await self._update(followed, left, found)  # it may have grown since it was held elsewhere
@@ -275,6 +274,14 @@ class FileSource:
                 if self._is_starting:
                     followed.unreadable = found
 
+    def _place(self, followed: FollowedPath, file: OpenFile) -> None:
+        """Make a file the current one of a path; it may have been held for another one."""
+        self.paths.place(followed, file)
+        for files in (self._grown, self._failed):
+            if file in files:
+                files[file] = followed
+        self._note_growth(followed, file)
+
     async def _find_rotated(self, listing: Listing | None) -> None:
         if self._opener.is_first:
             await self._rotated.pass_over()
@@ -283,8 +290,7 @@ class FileSource:
         if self._rotated.has_more:
             return  # there was no room for all
         for followed in self._touched:
-            facts = followed.known_facts
-            followed.seen_ns = facts.changed_ns if facts is not None else followed.changed_ns
+            followed.note_seen()
         self._touched.clear()
 
     def _lose(self, followed: FollowedPath, error: OSError, now: float) -> None:

@@ -82,17 +82,16 @@ class FollowedPath:
 
     def mark(self, file: OpenFile) -> FileMark:
         """Say how far a file was taken in."""
-        facts = file.sound if file.is_doubtful else file.facts
         return FileMark(
             path=os.fsencode(self.path),
-            device=facts.device,
-            inode=facts.inode,
-            changed_ns=facts.changed_ns,
+            device=file.facts.device,
+            inode=file.facts.inode,
+            changed_ns=file.confirmed.changed_ns,
             place=(file.delivered or (0, NO_ANCHOR)) if file.is_waiting else file.place,
             is_skipping=file.is_skipping,
             is_current=file is self.current,
             fragments=file.intake.unwrapper.fragments,
-            size_bytes=facts.size_bytes,
+            size_bytes=file.confirmed.size_bytes,
         )
 
     def leave_current(self, now: float) -> None:
@@ -111,6 +110,11 @@ class FollowedPath:
         if self.is_gone:
             self.leave_current(now)
         return is_news
+
+    def note_seen(self) -> None:
+        """Note that all rotated files were looked for that were written to since what is known of this path."""
+        facts = self.current.confirmed if self.current is not None else self.known_facts
+        self.seen_ns = facts.changed_ns if facts is not None else self.changed_ns
 
     def recover(self) -> None:
         """Note that the path can be read."""

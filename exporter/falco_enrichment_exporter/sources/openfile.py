@@ -57,6 +57,11 @@ class OpenFile:
         return identity_of(self.facts)
 
     @property
+    def confirmed(self) -> FileFacts:
+        """What was last seen of the file when it was known to be what was read."""
+        return self.sound if self.is_doubtful else self.facts
+
+    @property
     def lag_bytes(self) -> int:
         """Bytes that are there and not taken in; an unfinished last line is among them."""
         return max(self.facts.size_bytes - self.offset_bytes, 0)
@@ -197,7 +202,7 @@ class OpenFile:
 
         It does not follow that it was emptied after what was read now; the lines may be the new ones already.
         """
-        self.sound = replace(self.facts, size_bytes=max(self.facts.size_bytes, size_bytes))
+        self.sound = replace(self.confirmed, size_bytes=max(self.confirmed.size_bytes, size_bytes))
         self.facts = replace(self.facts, size_bytes=size_bytes)
         self.is_doubtful = True
 

@@ -78,9 +78,9 @@ class Shelf:
             if other is not file and not other.is_copy_of(file):  # or neither would deliver what both have
                 with contextlib.suppress(OSError):  # what is wrong with that one shows when it is read
                     for place in await _shared(file, own_end, other):
-                        original = other.deliverer(place[0])
-                        if file.is_waiting or original.offset_bytes >= file.offset_bytes:
-                            originals[place] = original
+                        deliverer = other.deliverer(place[0])
+                        if file.is_waiting or deliverer.offset_bytes >= file.offset_bytes:
+                            originals[place] = deliverer
                         else:
                             other.may_be_copy = True  # of this one, which has delivered more
         place = max([*known, *originals], default=(0, NO_ANCHOR))
@@ -107,11 +107,18 @@ class Shelf:
 
         Raises OSError if it cannot be said.
         """
+        tried: list[tuple[str, Identity]] | None = None
         for _ in range(MOST_LISTINGS):
             found = await asyncio.to_thread(_list_all, followed.folders)
             listed = [(name, facts) for name, facts in found if identity_of(facts) not in held]
+            candidates = _candidates(followed, mark, listed)
+            if candidates == tried:
+                break
             with contextlib.suppress(FileNotFoundError):
-                return await self._open_first(_candidates(followed, mark, listed), mark)
+                file = await self._open_first(candidates, mark)
+                if file is not None:
+                    return file
+                tried = candidates  # a copy may have been made since, before the file was emptied
         return None
 
     async def _open_first(self, listed: Iterable[tuple[str, Identity]], mark: FileMark) -> OpenFile | None:
