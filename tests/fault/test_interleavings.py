@@ -5,26 +5,61 @@ Nothing runs at the same time, so a draw of moments always plays the same way, a
 
 import asyncio
 import concurrent.futures
+import contextlib
 import os
 import random
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
+from unittest.mock import patch
 
 import pytest
 
 from falco_enrichment_exporter.exposition.telemetry import Tally
+from falco_enrichment_exporter.sources import files
 from falco_enrichment_exporter.sources.files import FileSource
 from falco_enrichment_exporter.sources.paths import PathsState
 from snapshots import make_fleet
 
-RUNS: Final = 100
-LOOKS: Final = 60  # calls of the reader after the last step
+LINE_BYTES: Final = len(b"Falco says a 000000\n")
 GAPS: Final = (0, 0, 1, 1, 2, 3, 5, 8, 13)
 Step = Callable[[Path], None]
 Todo = list[tuple[int, Step]]
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How much is read at once, in how many calls, and how often that is tried."""
+
+    numbers: tuple[int, ...]  # of the draws
+    turn_bytes: int
+    read_bytes: int
+    is_cached: bool  # what is read is at hand, so that nothing comes in between
+    looks: int  # calls of the reader after the last step
+    gaps: tuple[int, ...]
+
+    @contextlib.contextmanager
+    def kept(self) -> Iterator[None]:
+        """Read so for a while."""
+        with (
+            patch.object(files, "TURN_BYTES", self.turn_bytes),
+            patch.object(files, "READ_BYTES", self.read_bytes),
+            patch.object(os, "preadv", os.preadv if self.is_cached else _wait_for_the_disk),
+        ):
+            yield
+
+
+def _wait_for_the_disk(*_: Any) -> int:
+    raise BlockingIOError
+
+
+WHOLE: Final = Pace(tuple(range(100)), 1 << 20, 1 << 18, is_cached=True, looks=60, gaps=GAPS)
+# Three lines a turn, two at most at once, and a part of the next: a backlog of five is one that takes a while.
+IN_PIECES: Final = Pace(
+    tuple(range(30)), 3 * LINE_BYTES + 5, 2 * LINE_BYTES + 3, is_cached=False, looks=260, gaps=(*GAPS, 21, 34)
+)
 
 
 class SteppedLoop(asyncio.SelectorEventLoop):
@@ -124,10 +159,21 @@ class Kept:
     state: PathsState | None = None
 
 
-async def follow(loop: SteppedLoop, log: Path, todo: Todo, kept: Kept, *, end: int, save: int) -> Kept:
-    """Follow a log until its call ``end`` while all that is to do happens; return what was kept at call ``save``."""
-    fleet, tally = make_fleet(), Tally()
-    source = FileSource([str(log)], fleet=fleet, tally=tally, limit_bytes=1 << 20, poll_seconds=0.0001)
+@dataclass(frozen=True)
+class Play:
+    """What is followed, and what is to happen to the log meanwhile."""
+
+    loop: SteppedLoop
+    log: Path
+    pattern: str
+    draw: random.Random
+    pace: Pace
+
+
+async def follow(play: Play, todo: Todo, kept: Kept, *, end: int, save: int) -> Kept:
+    """Follow a log until call ``end`` while all that is to do happens; return what was kept at call ``save``."""
+    fleet, tally, loop = make_fleet(), Tally(), play.loop
+    source = FileSource([play.pattern], fleet=fleet, tally=tally, limit_bytes=1 << 20, poll_seconds=0.0001)
     begun, is_over, saved = loop.calls, asyncio.Event(), kept
 
     def now() -> Kept:
@@ -136,7 +182,7 @@ async def follow(loop: SteppedLoop, log: Path, todo: Todo, kept: Kept, *, end: i
     def before_call(_: int) -> None:
         nonlocal saved
         while todo and loop.calls - begun >= todo[0][0]:
-            todo.pop(0)[1](log)
+            todo.pop(0)[1](play.log)
         if loop.calls - begun == save:
             saved = now()
         if loop.calls - begun >= end:
@@ -161,48 +207,61 @@ async def follow(loop: SteppedLoop, log: Path, todo: Todo, kept: Kept, *, end: i
     return saved
 
 
-def draw_moments(draw: random.Random, script: list[Step]) -> Todo:
+def draw_moments(play: Play, script: list[Step]) -> Todo:
     """Let each step follow the one before it after some calls of the reader, often at once."""
     moments = [1]
     for _ in script[1:]:
-        moments.append(moments[-1] + draw.choice(GAPS))
+        moments.append(moments[-1] + play.draw.choice(play.pace.gaps))
     return list(zip(moments, script, strict=True))
 
 
-async def live_once(loop: SteppedLoop, log: Path, todo: Todo, _: random.Random) -> Kept:
+async def live_once(play: Play, todo: Todo) -> Kept:
     """Follow a log in one life."""
-    end = todo[-1][0] + LOOKS
-    return await follow(loop, log, todo, Kept(), end=end, save=end)
+    end = todo[-1][0] + play.pace.looks
+    return await follow(play, todo, Kept(), end=end, save=end)
 
 
-async def live_twice(loop: SteppedLoop, log: Path, todo: Todo, draw: random.Random) -> Kept:
+async def live_twice(play: Play, todo: Todo) -> Kept:
     """Follow a log, be killed some time after a checkpoint, and go on from there, perhaps a while later."""
+    draw = play.draw
     killed = draw.randint(1, todo[-1][0] + 20)
-    kept = await follow(loop, log, todo, Kept(), end=killed, save=draw.randint(max(killed - 20, 0), killed - 1))
-    begun = killed + draw.choice(GAPS)
+    kept = await follow(play, todo, Kept(), end=killed, save=draw.randint(max(killed - 20, 0), killed - 1))
+    begun = killed + draw.choice(play.pace.gaps)
     later = [(moment - begun, step) for moment, step in todo]
-    end = max([0, *(moment for moment, _ in later)]) + LOOKS
-    return await follow(loop, log, later, kept, end=end, save=end)
+    end = max([0, *(moment for moment, _ in later)]) + play.pace.looks
+    return await follow(play, later, kept, end=end, save=end)
+
+
+def run(name: str, live: Callable[..., Any], pattern: str, pace: Pace, number: int) -> tuple[int, int, list[int]]:
+    """Play a script once; return the lines and lost bytes that were counted, and the moments of its steps."""
+    draw = random.Random(f"{name} {number}")  # noqa: S311  a test must draw the same again
+    with tempfile.TemporaryDirectory() as folder:
+        log = Path(folder) / "falco.log"
+        log.touch()
+        play = Play(SteppedLoop(), log, f"{folder}/{pattern}", draw, pace)
+        todo = draw_moments(play, SCRIPTS[name][1])
+        moments = [moment for moment, _ in todo]
+        with pace.kept(), asyncio.Runner(loop_factory=lambda: play.loop) as runner:
+            found = runner.run(live(play, todo))
+    return found.lines, found.lost_bytes, moments
 
 
 @pytest.mark.e2e
 @pytest.mark.parametrize("live", [live_once, live_twice])
 @pytest.mark.parametrize("name", SCRIPTS)
-def test_every_line_is_counted_once_whenever_the_writer_comes_in_between(name: str, live: Callable[..., Any]) -> None:
+@pytest.mark.parametrize(
+    ("pattern", "pace"),
+    [("falco.log", WHOLE), ("falco.log", IN_PIECES), ("falco.log*", IN_PIECES)],
+    ids=["whole", "in pieces", "glob, in pieces"],
+)
+def test_every_line_is_counted_once_whenever_the_writer_comes_in_between(
+    name: str, live: Callable[..., Any], pattern: str, pace: Pace
+) -> None:
     """No moment between two calls of the reader is a bad one for any step of the writer, nor for a kill."""
-    total, script = SCRIPTS[name]
-    draw = random.Random(name)  # noqa: S311  a test must draw the same again
     wrong = []
-    for _ in range(RUNS):
-        todo = draw_moments(draw, script)
-        moments = [moment for moment, _ in todo]
-        with tempfile.TemporaryDirectory() as folder:
-            log = Path(folder) / "falco.log"
-            log.touch()
-            loop = SteppedLoop()
-            with asyncio.Runner(loop_factory=lambda loop=loop: loop) as runner:  # type: ignore[misc]
-                found = runner.run(live(loop, log, todo, draw))
-        if (found.lines, found.lost_bytes) != (total, 0):
-            wrong.append((moments, found.lines, found.lost_bytes))
+    for number in pace.numbers:
+        lines, lost_bytes, moments = run(name, live, pattern, pace, number)
+        if (lines, lost_bytes) != (SCRIPTS[name][0], 0):
+            wrong.append((number, moments, lines, lost_bytes))
 
     assert not wrong
