@@ -185,12 +185,13 @@ class OpenFile:
 
         What stood before it must do so after it was read; if that is nothing, its first bytes must.
         """
-        if self.content.descriptor is None or (position and self.place[1] == NO_ANCHOR):
+        end, anchor = self.place
+        if self.content.descriptor is None or (position and anchor == NO_ANCHOR):
             return True
-        if position:
-            return await self.has_place(self.place)
-        head = bytes(piece[:ANCHOR_BYTES])
-        return await self.bytes_at(0, len(head)) == head
+        if not position:
+            anchor = anchor_of(piece[:ANCHOR_BYTES])
+            end = anchor[0]
+        return anchor_of(await self.bytes_at(end - anchor[0], anchor[0])) == anchor
 
     def forget_size(self) -> None:
         """Take notice that what a look saw stood in the file before it was emptied."""
