@@ -73,20 +73,11 @@ class Shelf:
             return
         known = [place for place in kin.places if await _has(file, place)]
         own_end = await file.end_place()
-        originals: dict[Place, OpenFile] = {}
-        for other in kin.files:
-            if other is not file and not other.is_copy_of(file):  # or neither would deliver what both have
-                with contextlib.suppress(OSError):  # what is wrong with that one shows when it is read
-                    for place in await _shared(file, own_end, other):
-                        deliverer = other.deliverer(place[0])
-                        if file.is_waiting or deliverer.offset_bytes >= file.offset_bytes:
-                            originals[place] = deliverer
-                        else:
-                            other.may_be_copy = True  # of this one, which has delivered more
+        originals = await _find_originals(file, own_end, kin.files)
         place = max([*known, *originals], default=(0, NO_ANCHOR))
         if place[0] > file.offset_bytes:  # or it delivered these lines itself, and the other one is the copy
             original = originals.get(place)
-            if original is not None and not await original.has_place(original.place):
+            if original is not None and not await _is_as_read(original):
                 file.delivered = None  # it was rewritten, and will be read from its start
             elif original is None or original.offset_bytes >= place[0]:
                 file.delivered = place
@@ -166,6 +157,22 @@ class Shelf:
             return None
 
 
+async def _find_originals(file: OpenFile, own_end: Place | None, kin: Iterable[OpenFile]) -> dict[Place, OpenFile]:
+    """Return the files that deliver lines of this one, by the place up to which they have them."""
+    originals: dict[Place, OpenFile] = {}
+    for other in kin:
+        if other is file or other.is_copy_of(file):  # or neither would deliver what both have
+            continue
+        with contextlib.suppress(OSError):  # what is wrong with that one shows when it is read
+            for place in await _shared(file, own_end, other):
+                deliverer = other.deliverer(place[0])
+                if file.is_waiting or deliverer.offset_bytes >= file.offset_bytes:
+                    originals[place] = deliverer
+                else:
+                    other.may_be_copy = True  # of this one, which has delivered more
+    return originals
+
+
 async def _shared(file: OpenFile, own_end: Place | None, other: OpenFile) -> list[Place]:
     """Return how far a file is the same as another one, if it is.
 
@@ -178,6 +185,14 @@ async def _shared(file: OpenFile, own_end: Place | None, other: OpenFile) -> lis
     if is_shorter and own_end is not None and await _has(other, own_end):
         return [own_end]
     return [other.place] if await _has(file, other.place) else []
+
+
+async def _is_as_read(file: OpenFile) -> bool:
+    """Say whether what was read of a file still stands in it."""
+    try:
+        return await file.has_place(file.place)
+    except OSError:  # what is wrong with it shows when it is read
+        return False
 
 
 async def _has(file: OpenFile, place: Place) -> bool:
