@@ -4,6 +4,7 @@ import asyncio
 import concurrent.futures
 import contextlib
 import errno
+import itertools
 import os
 import shutil
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -13,6 +14,7 @@ from typing import Any
 from unittest.mock import patch
 
 import pytest
+from msgspec.structs import replace
 
 from e2e.harness import append
 from falco_enrichment_exporter.core.fleet import Fleet
@@ -485,3 +487,114 @@ def test_a_copy_under_a_name_that_a_glob_matches_is_found_when_its_original_is_e
 
     with patch.object(files, "TURN_BYTES", len(lines("backlog", 5))):
         asyncio.run(follow())
+
+
+@pytest.mark.parametrize(("count", "looks"), [(0, 4), (0, 14), (5, 14)])
+def test_what_was_unread_when_a_file_was_written_anew_is_not_lost_if_a_copy_has_it(
+    tmp_path: Path, count: int, looks: int
+) -> None:
+    """Nor is it told to be when the new lines, which are fewer, are read and truncated: it was another file's size."""
+    log = tmp_path / "falco.log"
+    log.touch()
+    backlog, position, read = lines("backlog", 40), len(lines("backlog", count)), os.preadv
+    turn_bytes = len(lines("backlog", 5))
+
+    def fill_and_copy() -> None:
+        append(log, backlog)
+        shutil.copyfile(log, tmp_path / "falco.log.1")
+
+    def read_what_is_new(descriptor: int, buffers: list[memoryview], start: int, *flags: int) -> int:
+        is_log = os.path.samestat(os.fstat(descriptor), log.stat()) and log.stat().st_size == len(backlog)
+        if is_log and (start, len(buffers[0])) == (position, turn_bytes):
+            log.write_bytes(lines("new", 4))
+        return read(descriptor, buffers, start, *flags)
+
+    def empty() -> None:
+        log.write_bytes(lines("last", 3))
+
+    async def follow() -> None:
+        following = Following()
+        async with following.run(log):
+            following.after_look += [fill_and_copy, *[lambda: None] * looks, empty]
+            assert await following.counted() == 40 + 4 + 3
+        assert not sum(following.tally.lost.values())
+        assert following.tally.rotations["truncate"] == 2
+
+    with patch.object(files, "TURN_BYTES", turn_bytes), patch.object(os, "preadv", read_what_is_new):
+        asyncio.run(follow())
+
+
+def test_what_a_copy_has_more_than_its_original_is_read_once_that_was_delivered(tmp_path: Path) -> None:
+    """Though neither grows any more."""
+    log = tmp_path / "falco.log"
+    log.touch()
+
+    def fill() -> None:
+        append(log, lines("both", 12))
+        append(tmp_path / "falco.log.1", lines("both", 12) + lines("more", 7))
+
+    async def follow() -> None:
+        following = Following(after_look=[fill])
+        async with following.run(log):
+            assert await following.counted() == 12 + 7
+
+    with patch.object(files, "TURN_BYTES", len(lines("both", 5))):
+        asyncio.run(follow())
+
+
+@pytest.mark.parametrize("pattern", ["falco.log", "falco.log*"])
+@pytest.mark.parametrize("number", range(1, 8))
+def test_a_copy_that_is_renamed_while_it_is_looked_for_is_found(tmp_path: Path, number: int, pattern: str) -> None:
+    """Before whichever call: it has one name in the listing, and another when it is opened."""
+    log, copy = tmp_path / "falco.log", tmp_path / "falco.log.1"
+    log.touch()
+    loop, calls = Loop(), itertools.count(1)
+
+    def rename() -> None:
+        if next(calls) == number:
+            copy.rename(tmp_path / "falco.log.2")
+
+    def rotate() -> None:
+        shutil.copyfile(log, copy)
+        os.truncate(log, 0)
+        loop.before_call = rename
+
+    async def follow() -> None:
+        following = Following()
+        async with following.run(tmp_path / pattern):
+            following.after_look += [lambda: append(log, lines("backlog", 30)), lambda: None, rotate]
+            assert await following.counted() == 30
+        assert not sum(following.tally.lost.values())
+
+    turn = patch.object(files, "TURN_BYTES", len(lines("backlog", 5)))
+    with turn, asyncio.Runner(loop_factory=lambda: loop) as runner:
+        runner.run(follow())
+
+
+@pytest.mark.parametrize("number", range(1, 6))
+def test_a_file_that_is_copied_and_truncated_while_it_is_looked_for_at_a_restart_is_read_on(
+    tmp_path: Path, number: int
+) -> None:
+    """Before whichever call: the copy is not in the listing that led to the file."""
+    log = tmp_path / "falco.log"
+    append(log, lines("old", 5))
+    loop, calls = Loop(), itertools.count(1)
+
+    def rotate() -> None:
+        if next(calls) == number:
+            shutil.copyfile(log, tmp_path / "falco.log.1")
+            os.truncate(log, 0)
+
+    async def follow() -> None:
+        async with Following().run(log) as before:
+            state = before.paths.dump()
+        append(log, lines("unread", 7))
+        seen = [replace(mark, size_bytes=log.stat().st_size) for mark in state.files]  # but not read yet
+        following = Following()
+        loop.before_call = rotate
+        async with following.run(log, state=replace(state, files=seen)):
+            assert await following.counted() == 7
+        assert not sum(following.tally.lost.values())
+
+    with asyncio.Runner(loop_factory=lambda: loop) as runner:
+        runner.run(follow())

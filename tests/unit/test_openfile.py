@@ -14,6 +14,7 @@ from falco_enrichment_exporter.core.alerts import Limits
 from falco_enrichment_exporter.core.fleet import Fleet
 from falco_enrichment_exporter.core.lines import LineBuffer
 from falco_enrichment_exporter.core.rotation import Change, compare
+from falco_enrichment_exporter.sources.follower import FollowedPath
 from falco_enrichment_exporter.sources.marks import ANCHOR_BYTES, NO_ANCHOR, anchor_of
 from falco_enrichment_exporter.sources.openfile import END_BYTES, PAUSE_BYTES, OpenFile
 from falco_enrichment_exporter.sources.reading import facts_of
@@ -41,6 +42,8 @@ class Reader:
     def look(self) -> Change:
         found = facts_of(self._path.stat())
         change = compare(self.file.facts, self.file.read_to_bytes, found)
+        if not self.file.is_doubtful:
+            self.file.sound = self.file.facts
         self.file.facts, self.file.is_doubtful = found, True
         return change
 
@@ -201,6 +204,31 @@ def test_what_was_written_anew_during_a_read_is_not_taken_for_what_goes_on(tmp_p
             assert await file.is_rewritten() == (piece > 0)
             file.start_at(0)
             assert await _read(file, LineBuffer(LIMIT_BYTES), LIMIT_BYTES) == len(new)
+
+    asyncio.run(follow())
+
+
+def test_a_look_that_may_be_at_something_new_is_not_what_is_stored_or_searched_by(tmp_path: Path) -> None:
+    """A copy of what was read is older than what was written anew."""
+    path = tmp_path / "falco.log"
+
+    async def follow() -> None:
+        async with _open(path, _lines("old", 40)) as file:
+            reader = Reader(path, file)
+            await reader.read()
+            reader.look()
+            assert not await file.is_rewritten()
+            read = file.facts
+            path.write_bytes(_lines("new", 90))
+            os.utime(path, ns=(read.changed_ns + 10**9, read.changed_ns + 10**9))
+            for _ in range(2):
+                reader.look()
+                followed = FollowedPath(str(path), current=file)
+                followed.note_seen()
+                mark = followed.mark(file)
+                assert (mark.size_bytes, mark.changed_ns) == (read.size_bytes, read.changed_ns)
+                assert followed.seen_ns == read.changed_ns
+            assert file.facts.size_bytes == len(_lines("new", 90))
 
     asyncio.run(follow())
 
