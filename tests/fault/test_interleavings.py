@@ -58,7 +58,7 @@ def _wait_for_the_disk(*_: Any) -> int:
 WHOLE: Final = Pace(tuple(range(100)), 1 << 20, 1 << 18, is_cached=True, looks=60, gaps=GAPS)
 # Three lines a turn, two at most at once, and a part of the next: a backlog of five is one that takes a while.
 IN_PIECES: Final = Pace(
-    (*range(30), 44, 89, 98), 3 * LINE_BYTES + 5, 2 * LINE_BYTES + 3, is_cached=False, looks=260, gaps=(*GAPS, 21, 34)
+    (*range(16), 44, 89, 98), 3 * LINE_BYTES + 5, 2 * LINE_BYTES + 3, is_cached=False, looks=260, gaps=(*GAPS, 21, 34)
 )
 
 
