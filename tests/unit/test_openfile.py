@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import os
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from unittest.mock import patch
 
@@ -18,7 +19,8 @@ from falco_enrichment_exporter.sources.follower import FollowedPath
 from falco_enrichment_exporter.sources.marks import ANCHOR_BYTES, NO_ANCHOR, anchor_of
 from falco_enrichment_exporter.sources.openfile import END_BYTES, PAUSE_BYTES, OpenFile
 from falco_enrichment_exporter.sources.reading import facts_of
-from falco_enrichment_exporter.sources.shelf import Shelf
+from falco_enrichment_exporter.sources.shelf import Kin, Shelf
+from snapshots import make_fleet
 
 LIMIT_BYTES = 1 << 20
 
@@ -179,9 +181,15 @@ def test_the_place_after_a_line_that_is_too_long_is_one_of_the_file(tmp_path: Pa
     asyncio.run(follow())
 
 
+@pytest.mark.parametrize("seen_bytes", [10, 8800])
 @pytest.mark.parametrize("piece", [0, 1, 2])
-def test_what_was_written_anew_during_a_read_is_not_taken_for_what_goes_on(tmp_path: Path, piece: int) -> None:
-    """Though it is longer. The lines before it count, and it itself from its start, once the file is begun anew."""
+def test_what_was_written_anew_during_a_read_is_not_taken_for_what_goes_on(
+    tmp_path: Path, piece: int, seen_bytes: int
+) -> None:
+    """Though it is longer, and however much of it a look had seen.
+
+    The lines before it count, and it itself from its start, once the file is begun anew.
+    """
     path, pieces, read = tmp_path / "falco.log", iter(range(9)), os.preadv
     old, new = _lines("old", 400), _lines("new", 500)
     most_bytes = len(old) // 4 + 3
@@ -195,12 +203,13 @@ def test_what_was_written_anew_during_a_read_is_not_taken_for_what_goes_on(tmp_p
 
     async def follow() -> None:
         async with _open(path, old) as file:
+            file.facts = replace(file.facts, size_bytes=seen_bytes)
             with patch.object(os, "preadv", read_and_write_anew):
                 read_bytes = [count async for count in file.read(LineBuffer(LIMIT_BYTES, most_bytes), len(old))]
             assert len(read_bytes) == piece
             assert file.offset_bytes == old.rfind(b"\n", 0, sum(read_bytes)) + 1
             assert file.is_doubtful
-            assert file.sound.size_bytes == len(old)
+            assert file.sound.size_bytes == max(seen_bytes, sum(read_bytes))
             assert await file.is_rewritten() == (piece > 0)
             file.start_at(0)
             assert await _read(file, LineBuffer(LIMIT_BYTES), LIMIT_BYTES) == len(new)
@@ -229,6 +238,23 @@ def test_a_look_that_may_be_at_something_new_is_not_what_is_stored_or_searched_b
                 assert (mark.size_bytes, mark.changed_ns) == (read.size_bytes, read.changed_ns)
                 assert followed.seen_ns == read.changed_ns
             assert file.facts.size_bytes == len(_lines("new", 90))
+
+    asyncio.run(follow())
+
+
+def test_a_copy_that_is_closed_is_no_copy_of_its_original_any_more(tmp_path: Path) -> None:
+    """Or every copy of a file that stays would be held for ever."""
+
+    async def follow() -> None:
+        shelf = Shelf(make_fleet(), LIMIT_BYTES)
+        for name in ("falco.log", "falco.log.1"):
+            (tmp_path / name).write_bytes(_lines("some", 40))
+        original = await shelf.open(str(tmp_path / "falco.log"))
+        copy = await shelf.open(str(tmp_path / "falco.log.1"), Kin([original]))
+        assert original.copies == [copy]
+        await shelf.close(copy)
+        assert original.copies == []
+        await shelf.close(original)
 
     asyncio.run(follow())
 
