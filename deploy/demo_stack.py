@@ -25,7 +25,7 @@ import yaml
 ROOT: Final = Path(__file__).parents[1]
 EXPORTER, PROMETHEUS, ALERTMANAGER = 9377, 9090, 9093
 SCALED: Final = (
-    (r"(\s+for:) \w+", r"\1 2s"),
+    (r"(\s(keep_firing_)?for:) \w+", r"\1 2s"),
     (r"\+ 120\b", "+ 3"),
     (r">= bool 1800", ">= bool 4"),
     (r"\[10m\]", "[8s]"),

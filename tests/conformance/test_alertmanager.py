@@ -69,6 +69,23 @@ def test_every_alert_of_an_inhibition_exists() -> None:
     assert named <= names
 
 
+def test_what_mutes_others_is_over_after_them() -> None:
+    """All may heal with the same snapshot; were the cause over first, a notification of the others could get out."""
+    sources = {
+        name
+        for rule in yaml.safe_load(EXAMPLE.read_text())["inhibit_rules"]
+        for matcher in rule["source_matchers"]
+        if matcher.startswith('alertname="')
+        for name in matcher.split('"')[1].split("|")
+    }
+    longer = {rule["alert"] for rule in RULES if rule.get("keep_firing_for")}
+    shorter = {rule["alert"] for rule in RULES if not rule.get("keep_firing_for")}
+
+    assert sources
+    assert longer == sources
+    assert not shorter & sources
+
+
 def test_the_symptom_is_never_muted() -> None:
     """Only by its own critical form: what users feel is told, whatever its cause."""
     targets = [

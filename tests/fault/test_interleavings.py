@@ -58,7 +58,12 @@ def _wait_for_the_disk(*_: Any) -> int:
 WHOLE: Final = Pace(tuple(range(100)), 1 << 20, 1 << 18, is_cached=True, looks=60, gaps=GAPS)
 # Three lines a turn, two at most at once, and a part of the next: a backlog of five is one that takes a while.
 IN_PIECES: Final = Pace(
-    (*range(16), 44, 89, 98), 3 * LINE_BYTES + 5, 2 * LINE_BYTES + 3, is_cached=False, looks=260, gaps=(*GAPS, 21, 34)
+    (*range(10), 12, 19, 21, 30, 38, 44, 47, 89, 98, 142, 158),
+    3 * LINE_BYTES + 5,
+    2 * LINE_BYTES + 3,
+    is_cached=False,
+    looks=260,
+    gaps=(*GAPS, 21, 34),
 )
 
 
@@ -121,9 +126,10 @@ def truncate(log: Path) -> None:
 
 
 def move_on(log: Path) -> None:
-    """Give the rotated file its next name, if there is one."""
-    if beside(log, 1).exists():
-        beside(log, 1).rename(beside(log, 2))
+    """Give every rotated file its next name."""
+    for generation in (3, 2, 1):
+        if beside(log, generation).exists():
+            beside(log, generation).rename(beside(log, generation + 1))
 
 
 def rename(log: Path) -> None:
@@ -145,6 +151,13 @@ SCRIPTS: Final[dict[str, tuple[int, list[Step]]]] = {
     "copytruncate twice": (
         15,
         [write("a", 5), *COPY, truncate, write("b", 7), move_on, *COPY, truncate, write("c", 3)],
+    ),
+    "copytruncate, renamed, copytruncate": (
+        19,
+        [
+            *(write("a", 7), *COPY, truncate, write("b", 5), rename, recreate),
+            *(write("c", 2), write("d", 4), move_on, *COPY, truncate, write("e", 1)),
+        ],
     ),
     "renamed twice": (12, [write("a", 5), rename, recreate, write("b", 4), rename, recreate, write("c", 3)]),
 }

@@ -489,7 +489,7 @@ def test_a_copy_under_a_name_that_a_glob_matches_is_found_when_its_original_is_e
         asyncio.run(follow())
 
 
-@pytest.mark.parametrize(("count", "looks"), [(0, 4), (0, 14), (5, 14)])
+@pytest.mark.parametrize(("count", "looks"), [(0, 10), (0, 14), (5, 14)])
 def test_what_was_unread_when_a_file_was_written_anew_is_not_lost_if_a_copy_has_it(
     tmp_path: Path, count: int, looks: int
 ) -> None:
@@ -522,6 +522,104 @@ def test_what_was_unread_when_a_file_was_written_anew_is_not_lost_if_a_copy_has_
 
     with patch.object(files, "TURN_BYTES", turn_bytes), patch.object(os, "preadv", read_what_is_new):
         asyncio.run(follow())
+
+
+@pytest.mark.parametrize("has_copy", [False, True], ids=["no copy", "copy"])
+@pytest.mark.parametrize(
+    ("pattern", "is_blocked"),
+    [("falco.log", False), ("falco.log*", False), ("falco.log", True)],  # a file waits for older ones of its path
+)
+def test_what_was_seen_and_emptied_before_any_of_it_was_read_is_told_unless_a_copy_has_it(
+    tmp_path: Path, pattern: str, *, has_copy: bool, is_blocked: bool
+) -> None:
+    """Nothing but its size and time tells such a copy, for none of its lines was read; the new lines count."""
+    log, older = tmp_path / "falco.log", lines("older", 40) if is_blocked else b""
+    backlog = lines("backlog", 12)
+    log.touch()
+
+    def write() -> None:
+        append(log, older)
+        os.utime(log, (0, 0))
+        log.rename(tmp_path / "falco.log.1")
+        append(log, backlog[: len(backlog) // 2])
+        if not is_blocked:
+            write_more()
+
+    def write_more() -> None:
+        append(log, backlog[len(backlog) // 2 :])
+
+    def write_anew() -> None:
+        if has_copy:
+            (tmp_path / "falco.log.1").rename(tmp_path / "falco.log.2")
+            shutil.copyfile(log, tmp_path / "falco.log.1")
+        log.write_bytes(lines("new", 4))
+
+    async def follow() -> None:
+        following = Following()
+        async with following.run(tmp_path / pattern):
+            following.after_look += [write, *[write_more] * is_blocked, write_anew]
+            following.after_look += [lambda: None] * 20
+            assert await following.counted() == 40 * is_blocked + 12 * has_copy + 4
+            following.after_look += [lambda: None, lambda: log.write_bytes(lines("last", 3))]
+            assert await following.counted() == 40 * is_blocked + 12 * has_copy + 4 + 3
+        assert following.tally.lost["truncated"] == (0 if has_copy else len(backlog))
+        assert following.tally.rotations["truncate"] == 2
+
+    with patch.object(files, "TURN_BYTES", len(lines("older", 5))):
+        asyncio.run(follow())
+
+
+def test_what_was_emptied_before_any_of_it_was_read_is_told_though_it_is_longer_at_the_next_look(
+    tmp_path: Path,
+) -> None:
+    """The read found nothing there."""
+    log, read = tmp_path / "falco.log", os.preadv
+    log.touch()
+
+    def read_and_write_anew(*arguments: Any) -> int:
+        count = read(*arguments)
+        if is_emptied and not log.stat().st_size:
+            append(log, lines("new", 20))
+        return count
+
+    def empty() -> None:
+        is_emptied.append(True)
+        os.truncate(log, 0)
+
+    async def follow() -> None:
+        following = Following()
+        async with following.run(log):
+            append(log, lines("before", 5))
+            assert await following.counted() == 5
+            os.truncate(log, 0)
+            assert await following.counted() == 5
+            following.after_look += [lambda: append(log, lines("backlog", 12)), empty]
+            assert await following.counted() == 5 + 20
+        assert following.tally.lost["truncated"] == len(lines("backlog", 12))
+        assert following.tally.rotations["truncate"] == 2
+
+    is_emptied: list[bool] = []
+    with patch.object(os, "preadv", read_and_write_anew):
+        asyncio.run(follow())
+
+
+def test_a_rotation_within_a_glob_counts_though_its_name_was_free_for_a_while(tmp_path: Path) -> None:
+    """What was read there is known, too."""
+    log = tmp_path / "falco.log"
+    log.touch()
+
+    async def follow() -> None:
+        following = Following()
+        async with following.run(tmp_path / "falco.log*"):
+            append(log, lines("before", 5))
+            assert await following.counted() == 5
+            log.rename(tmp_path / "falco.log.1")
+            assert await following.counted() == 5
+            append(log, lines("after", 3))
+            assert await following.counted() == 8
+        assert following.tally.rotations["rename"] == 1
+
+    asyncio.run(follow())
 
 
 def test_what_a_copy_has_more_than_its_original_is_read_once_that_was_delivered(tmp_path: Path) -> None:

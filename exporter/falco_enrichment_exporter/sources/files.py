@@ -209,12 +209,16 @@ class FileSource:
         self._touched.add(followed)
         if file.left_at is not None and facts.size_bytes > file.facts.size_bytes:
             file.left_at = asyncio.get_running_loop().time()
-        if not file.is_doubtful or not file.read_to_bytes:
+        if not file.is_doubtful:
             file.sound = file.facts
-        copied = max((copy.passed_bytes for copy in file.waiting), default=0)
-        if compare(file.facts, max(file.read_to_bytes, copied), facts) is Change.TRUNCATED:
+        least_bytes = max(file.read_to_bytes or file.sound.size_bytes, *(copy.passed_bytes for copy in file.waiting), 0)
+        is_shorter = compare(file.facts, least_bytes, facts) is Change.TRUNCATED
+        if is_shorter and facts.changed_ns <= file.facts.changed_ns and not file.is_shorter_than(least_bytes):
+            return  # more is known of it than what this look saw
+        if is_shorter or file.is_emptied:
             await self._begin_anew(followed, file)
-        file.is_doubtful = file.is_doubtful or facts.changed_ns != file.facts.changed_ns
+        has_changed = file.is_doubtful or facts.changed_ns != file.facts.changed_ns
+        file.is_doubtful = has_changed and file.read_to_bytes > 0  # of what was not read, nothing is to be doubted
         file.facts = facts
         self._note_growth(followed, file)
 
@@ -232,7 +236,7 @@ class FileSource:
         if file.is_waiting:
             file.leave_to(None)
             file.start_at(0)  # it is another file that delivers these lines
-        else:
+        elif offset_bytes:
             followed.places.append(file.place)
         copies = await self._rotated.open_copies(followed)
         await self._look_at(self.paths.holders(file.copies, followed))
@@ -254,6 +258,7 @@ class FileSource:
     async def _fill(self, sight: Sight) -> None:
         """Give every path its file, held already or new; a link to one that is followed elsewhere is no other file."""
         current = self.paths.current_identities() if sight.paths else set()
+        moved: dict[OpenFile, FollowedPath] = {}
         for path, found in sight.paths.items():
             if isinstance(found, OSError):
                 continue
@@ -266,13 +271,15 @@ class FileSource:
                         self._place(followed, file)
                         current.add(file.identity)
                     if left is not None:
-                        await self._update(followed, left, found)  # it may have grown since it was held elsewhere
+                        moved[left] = followed
                 if self._failed.keys().isdisjoint(followed.files):
                     followed.recover()
             except OSError as error:
                 self._lose(followed, error, 0)
                 if self._is_starting:
                     followed.unreadable = found
+        if moved:
+            await self._look_at(moved)  # once all are open that may be copies of them
 
     def _place(self, followed: FollowedPath, file: OpenFile) -> None:
         """Make a file the current one of a path; it may have been held for another one."""

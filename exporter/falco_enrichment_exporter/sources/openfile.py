@@ -1,6 +1,7 @@
 """One file held open: what was read of it, and where its lines go."""
 
 import asyncio
+import contextlib
 import os
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field, replace
@@ -18,7 +19,7 @@ from falco_enrichment_exporter.sources.marks import (
     anchor_of,
     identity_of,
 )
-from falco_enrichment_exporter.sources.reading import Bytes
+from falco_enrichment_exporter.sources.reading import Bytes, facts_of
 
 END_BYTES: Final = 8192
 PAUSE_BYTES: Final = 512 * 1024  # take a millisecond or two
@@ -118,28 +119,39 @@ class OpenFile:
         return self.copy_of is not None and (self.copy_of is file or self.copy_of.is_copy_of(file))
 
     @property
-    def size_bytes(self) -> int:
-        """How long the file is at this moment, which may be longer than at the last look."""
+    def is_emptied(self) -> bool:
+        """Say whether it was found shorter than it had been seen to be, before anything of it was read."""
+        return not self.read_to_bytes and self.facts.size_bytes < self.confirmed.size_bytes
+
+    @property
+    def facts_now(self) -> FileFacts:
+        """What it is at this moment, which may be more than at the last look."""
         descriptor = self.content.descriptor
-        return self.facts.size_bytes if descriptor is None else os.fstat(descriptor).st_size
+        return self.facts if descriptor is None else facts_of(os.fstat(descriptor))
+
+    def is_shorter_than(self, size_bytes: int) -> bool:
+        """Say whether it is so at this moment."""
+        with contextlib.suppress(OSError):  # what is wrong with it shows when it is read
+            return self.facts_now.size_bytes < size_bytes
+        return False
 
     async def end_place(self) -> Place | None:
         """Return the place behind the last newline; None if there is none near the end. Raises OSError."""
-        size_bytes = self.size_bytes
+        size_bytes = self.facts_now.size_bytes
         start = max(size_bytes - END_BYTES, 0)
         tail = await self.bytes_at(start, size_bytes - start)
         newline = tail.rfind(b"\n") + 1
         return (start + newline, anchor_of(tail[:newline])) if newline >= min(ANCHOR_BYTES, start + 1) else None
 
     async def is_rewritten(self) -> bool:
-        """Say whether other bytes stand before the offset than were read there. Raises OSError."""
-        self.is_doubtful = not await self.has_place(self.place)
+        """Say whether other bytes stand before the offset than were read there, or should have been. Raises OSError."""
+        self.is_doubtful = self.is_emptied or not await self.has_place(self.place)
         return self.is_doubtful
 
     async def has_place(self, place: Place) -> bool:
         """Say whether this file has what was read before a place; so has a copy of the file. Raises OSError."""
         offset_bytes, (length, _) = place
-        if offset_bytes > self.size_bytes:
+        if offset_bytes > self.facts_now.size_bytes:
             return False
         return not length or anchor_of(await self.bytes_at(offset_bytes - length, length)) == place[1]
 
@@ -189,6 +201,8 @@ class OpenFile:
         if self.content.descriptor is None or (position and anchor == NO_ANCHOR):
             return True
         if not position:
+            if not self.read_to_bytes and self.facts_now.size_bytes < self.facts.size_bytes:
+                return False  # what the look saw is gone, and none of it was read
             anchor = anchor_of(piece[:ANCHOR_BYTES])
             end = anchor[0]
         return anchor_of(await self.bytes_at(end - anchor[0], anchor[0])) == anchor

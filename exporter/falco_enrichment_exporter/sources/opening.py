@@ -74,8 +74,8 @@ class Opener:
 
     async def _is_delivered(self, followed: FollowedPath, mark: FileMark) -> bool:
         """Say whether a resumed file is this one or a copy: it goes on there, behind what was read of either."""
-        near = dict.fromkeys([*self._paths.kin(followed), *self._paths.rotated_from(followed)])
-        for file in [file for path in near for file in path.files] if mark.place[1] != NO_ANCHOR else ():
+        near = self._paths.near(followed) if mark.place[1] != NO_ANCHOR else ()
+        for file in [file for path in near for file in path.files]:
             if await file.has_place(mark.place):
                 if file.offset_bytes < mark.place[0]:
                     file.start_at(*mark.place)

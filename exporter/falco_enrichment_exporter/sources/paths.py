@@ -1,5 +1,6 @@
 """The followed paths, and which files are open for them: bookkeeping of what files.py finds out."""
 
+import contextlib
 import errno
 import os
 import time
@@ -36,6 +37,7 @@ class FollowedPaths:
         self._is_busy = is_busy
         self._most_open = most_open
         self._paths: dict[str, FollowedPath] = {}
+        self._forgotten: dict[str, FollowedPath] = {}  # gone, but what was rotated from there is followed
         self._folders: set[str] = set()
         self._names: dict[str, FollowedPath] = {}  # by what the kernel calls their files
 
@@ -47,7 +49,8 @@ class FollowedPaths:
         followed = self._paths.get(path)
         if followed is None:
             begun_ns = time.time_ns() - _CLOCK_TICK_NS
-            followed = self._paths[path] = FollowedPath(path, changed_ns=begun_ns, seen_ns=begun_ns)
+            known = self._forgotten.pop(path, None)
+            followed = self._paths[path] = known or FollowedPath(path, changed_ns=begun_ns, seen_ns=begun_ns)
             self.rename(followed)
         return followed
 
@@ -136,17 +139,22 @@ class FollowedPaths:
             if other is not followed and any(followed.is_rotated(name) for name in other.names):
                 yield other
 
+    def near(self, followed: FollowedPath) -> list[FollowedPath]:
+        """Return the paths that may have lines of one, too, by the names; itself among them."""
+        return list(dict.fromkeys([*self.kin(followed), *self.rotated_from(followed)]))
+
     async def has_rest_of(self, file: OpenFile, followed: FollowedPath) -> bool:
         """Say whether another file that is open has what was not read of this one, and so delivers it.
 
-        Such a copy may have been found when it was still empty, and nobody knew of what. Raises OSError.
+        Such a copy may have been found when it was still empty, and nobody knew of what. It has what was read of the
+        file; if nothing was, it is as long and as new.
         """
-        if file.place[1] == NO_ANCHOR:
-            return False
-        for path in self.rotated_from(followed):
-            for other in path.files:
-                has_all = other is not file and other.size_bytes >= file.sound.size_bytes
-                if has_all and await other.has_place(file.place):
+        is_known, sound = file.place[1] != NO_ANCHOR, file.sound
+        for other in [other for path in self.near(followed) for other in path.files if other is not file]:
+            with contextlib.suppress(OSError):  # what is wrong with that one shows when it is read
+                now = other.facts_now
+                is_new = is_known or now.changed_ns >= sound.changed_ns
+                if is_new and now.size_bytes >= sound.size_bytes and await other.has_place(file.place):
                     return True
         return False
 
@@ -201,12 +209,18 @@ class FollowedPaths:
         return unfinished
 
     def forget_gone(self, patterns: Patterns) -> None:
-        """Forget the paths of a glob whose files are gone; paths that are named stay."""
-        for followed in [followed for followed in self._paths.values() if followed.is_gone]:
-            if followed.path not in patterns and not followed.marks():
-                del self._paths[followed.path]
-                self._names = {name: known for name, known in self._names.items() if known is not followed}
-                self._folders = {os.path.dirname(name) for name in self._names}
+        """Forget the paths of a glob whose files are gone, not what was read there; paths that are named stay."""
+        gone = [path for path, followed in self._paths.items() if followed.is_gone and not followed.marks()]
+        for path in [path for path in gone if path not in patterns]:
+            self._forgotten[path] = forgotten = self._paths.pop(path)
+            for heir in [heir for heir in self.near(forgotten) if heir is not forgotten][:1]:
+                heir.places.extend(forgotten.places)
+        if self._forgotten:
+            bases = [base for base in self._forgotten.values() if len(list(self.rotated_from(base))) > 1]
+            self._forgotten = {base.path: base for base in bases}
+            known = {*self._paths.values(), *bases}
+            self._names = {name: followed for name, followed in self._names.items() if followed in known}
+            self._folders = {os.path.dirname(name) for name in self._names}
 
     async def release(self, followed: FollowedPath, file: OpenFile) -> None:
         """Close a file that is no longer under its path; a copy of it is known by the place that was reached."""

@@ -95,7 +95,7 @@ class RotatedFiles:
             except OSError:
                 self.has_more = True
                 break
-            kin = kin_of(self._paths.kin(followed))  # those opened just now among them: two may be copies of one
+            kin = kin_of(self._paths.near(followed))  # those opened just now among them: two may be copies of one
             try:
                 file = await self._shelf.open_rotated(name, followed.seen_ns, kin)
             except FileNotFoundError:

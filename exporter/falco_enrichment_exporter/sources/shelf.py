@@ -181,7 +181,7 @@ async def _shared(file: OpenFile, own_end: Place | None, other: OpenFile) -> lis
     end = await other.end_place()
     if end is not None and await _has(file, end):
         return [end]
-    is_shorter = file.facts.size_bytes <= other.size_bytes
+    is_shorter = file.facts.size_bytes <= other.facts_now.size_bytes
     if is_shorter and own_end is not None and await _has(other, own_end):
         return [own_end]
     return [other.place] if await _has(file, other.place) else []
