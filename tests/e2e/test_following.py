@@ -1,5 +1,6 @@
 """Following files and globs through everything that rotation, writers and administrators do to them."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -62,6 +63,17 @@ def becomes(exporter: Exporter, rules: Expected) -> None:
 def wait_until_up(exporter: Exporter, path: Path, up: float) -> None:
     """Return once the exporter says that it can (1) or cannot (0) read the path."""
     eventually(lambda: exporter.total("exporter_source_up", path=str(path)), lambda seen: seen == up)
+
+
+def says_of(exporter: Exporter, path: Path | str) -> tuple[str | None, str]:
+    """Return why a source cannot be read, as the status has it, and its state on the page."""
+    (error,) = [
+        told["error"]
+        for told in json.loads(exporter.get("/api/v1/status").text)["sources"]
+        if told["path"] == str(path)
+    ]
+    _, _, rest = exporter.get("/").text.partition(f"<td>{path}</td>")
+    return error, rest.partition(">")[2].partition("<")[0]
 
 
 def wait_for_truncation(exporter: Exporter) -> None:
@@ -500,11 +512,13 @@ def test_a_permission_that_is_lost_and_regained_costs_no_line(follow: Follow, lo
         wait_until_up(exporter, log, 0)
         eventually(lambda: exporter.total("exporter_source_errors_total", errno="EACCES"), lambda count: count == 1)
         becomes(exporter, {"held": 5})
+        assert says_of(exporter, log) == ("permission denied", "permission denied")
 
         log.chmod(0o600)
         falco.write(alert("allowed") * 2)
     counts_exactly(exporter, {"held": 5, "forbidden": 3, "allowed": 2})
     assert exporter.total("exporter_source_up", path=str(log)) == 1
+    assert says_of(exporter, log) == (None, "up")
 
 
 def test_a_directory_that_may_not_be_searched_for_a_while_costs_no_line(follow: Follow, log: Path) -> None:
@@ -568,6 +582,7 @@ def test_a_pipe_on_stdin_is_counted_and_its_end_is_not_the_end(start: Start) -> 
 
     eventually(lambda: exporter.total("exporter_source_up", path="-"), lambda up: up == 0)
     counts_exactly(exporter, {"piped": 1001})
+    assert says_of(exporter, "-") == (None, "ended")
     assert exporter.get("/-/ready").status == 200
     assert exporter.stop().code == 0
 

@@ -22,6 +22,7 @@ class SourceStatus(Protocol):
     """What every kind of source can say of itself."""
 
     is_up: bool
+    failure: int  # the errno with which it cannot be read; 0: with none
 
     @property
     def label(self) -> str: ...  # noqa: D102  the path, fit for a label

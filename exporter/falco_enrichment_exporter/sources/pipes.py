@@ -26,7 +26,7 @@ class PipeSource:
 
     def __init__(self, label: str, descriptor: int, *, fleet: Fleet, tally: Tally, limit_bytes: int) -> None:
         self.label = label
-        self.is_up = True
+        self.is_up, self.failure = True, 0
         self.is_ready = False
         self.lag_bytes: int | None = None  # a pipe does not tell
         self.descriptor = descriptor
@@ -53,7 +53,7 @@ class PipeSource:
         if self.is_up:
             self._tally.errors[errno.errorcode.get(error.errno or 0, "unknown")] += 1
             _log.warning("pipe cannot be read", extra={"path": self.label, "error": error.strerror})
-        self.is_up = False
+        self.is_up, self.failure = False, error.errno or -1
 
     async def _read(self, *, waits: bool) -> bool:
         """Take in what is there; False at the end."""
@@ -122,7 +122,7 @@ class Pipes:
         while True:
             try:
                 source.descriptor = _open(path)
-                source.is_up = True
+                source.is_up, source.failure = True, 0
             except OSError as error:
                 source.fail(error)
             else:

@@ -1,5 +1,7 @@
 """What the status page and /api/v1/status show: the fleet, and the findings of core.verdicts."""
 
+import errno
+import os
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import asdict
@@ -75,7 +77,10 @@ class Overview:
             "now": now,
             "ready": waiting_for is None,
             "waiting_for": waiting_for,
-            "sources": [{"path": s.label, "up": s.is_up, "lag_bytes": s.lag_bytes} for s in self._sources],
+            "sources": [
+                {"path": s.label, "up": s.is_up, "error": _error(s.failure), "lag_bytes": s.lag_bytes}
+                for s in self._sources
+            ],
             "lines": dict(fleet.lines),
             "rejected": dict(fleet.rejections),
             "limit_hits": {name: count for name, count in fleet.limit_hits.items() if count},
@@ -158,6 +163,13 @@ def describe(hostname: str, fleet: Fleet, *, limits: Limits, now: float) -> list
         row["recent_fields"] = _recent_fields(counts) if is_judged else {}
         rows.append(row)
     return rows
+
+
+def _error(failure: int) -> str | None:
+    """Return in words why a source cannot be read; None if nothing is wrong with it."""
+    if not failure:
+        return None
+    return os.strerror(failure).lower() if failure in errno.errorcode else "cannot be read"
 
 
 def _place(row: dict[str, Any]) -> Place:
