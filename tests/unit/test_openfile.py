@@ -18,6 +18,7 @@ from falco_enrichment_exporter.core.rotation import Change, compare
 from falco_enrichment_exporter.sources.follower import FollowedPath
 from falco_enrichment_exporter.sources.marks import ANCHOR_BYTES, NO_ANCHOR, anchor_of
 from falco_enrichment_exporter.sources.openfile import END_BYTES, PAUSE_BYTES, OpenFile
+from falco_enrichment_exporter.sources.paths import FollowedPaths
 from falco_enrichment_exporter.sources.reading import facts_of
 from falco_enrichment_exporter.sources.shelf import Kin, Shelf
 from snapshots import make_fleet
@@ -259,6 +260,28 @@ def test_a_copy_that_is_closed_is_no_copy_of_its_original_any_more(tmp_path: Pat
         await shelf.close(original)
 
     asyncio.run(follow())
+
+
+def test_a_file_that_cannot_be_looked_at_has_nothing_of_another_one(tmp_path: Path) -> None:
+    """Nor is it known to be shorter; what is wrong with it shows when it is read."""
+
+    async def ask() -> None:
+        shelf = Shelf(make_fleet(), LIMIT_BYTES)
+        paths = FollowedPaths(shelf, 9, lambda _: False)
+        for name in ("falco.log", "falco.log.1"):
+            (tmp_path / name).write_bytes(_lines("some", 40))
+        file = await shelf.open(str(tmp_path / "falco.log"))
+        other = await shelf.open(str(tmp_path / "falco.log.1"))
+        followed = paths[str(tmp_path / "falco.log")]
+        followed.left += [file, other]
+        assert await paths.has_rest_of(file, followed)
+        assert other.is_shorter_than(other.facts.size_bytes + 1)
+        await shelf.close(other)
+        assert not await paths.has_rest_of(file, followed)
+        assert not other.is_shorter_than(other.facts.size_bytes + 1)
+        await shelf.close(file)
+
+    asyncio.run(ask())
 
 
 def test_bytes_beyond_the_end_are_left_out(tmp_path: Path) -> None:
