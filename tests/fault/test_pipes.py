@@ -1,13 +1,14 @@
 """FIFOs and stdin: cases F of the catalogue."""
 
 import errno
+import json
 import os
 import subprocess
 import time
 
 import pytest
 
-from e2e.harness import Exporter, Start, always, eventually
+from e2e.harness import Exporter, Start, always, eventually, without_root
 from fault.conftest import Follow
 from fault.driver import RESIDENT_BYTES, Watch, counts, rejections, resident_bytes, rules, scrape
 from fault.world import World, lines
@@ -63,6 +64,22 @@ def test_a_fifo_without_a_writer_holds_nobody_up(follow: Follow, fifo: World, *,
     other.write("other", 5)
     counts(exporter, other)
     assert exporter.stop().code == 0
+
+
+def test_a_fifo_that_may_not_be_opened_says_so_until_it_may(follow: Follow, fifo: World) -> None:
+    """On the status, as a file does."""
+
+    def error() -> str | None:
+        (told,) = json.loads(exporter.get("/api/v1/status").text)["sources"]
+        return str(told["error"]) if told["error"] else None
+
+    fifo.log.chmod(0)
+    exporter = follow(fifo.log, prefix=without_root())
+    eventually(error, lambda told: told == "permission denied")
+    fifo.log.chmod(0o600)
+    eventually(error, lambda told: told is None)
+    fifo.write("allowed", 5, to=_open(fifo))
+    counts(exporter, fifo)
 
 
 def test_two_writers_of_a_fifo_are_both_heard(follow: Follow, fifo: World) -> None:

@@ -16,6 +16,7 @@ from falco_enrichment_exporter.core.fleet import Fleet
 from falco_enrichment_exporter.core.lines import LineBuffer
 from falco_enrichment_exporter.core.rotation import Change, compare
 from falco_enrichment_exporter.sources.follower import FollowedPath
+from falco_enrichment_exporter.sources.looking import Patterns
 from falco_enrichment_exporter.sources.marks import ANCHOR_BYTES, NO_ANCHOR, anchor_of
 from falco_enrichment_exporter.sources.openfile import END_BYTES, PAUSE_BYTES, OpenFile
 from falco_enrichment_exporter.sources.paths import FollowedPaths
@@ -282,6 +283,28 @@ def test_a_file_that_cannot_be_looked_at_has_nothing_of_another_one(tmp_path: Pa
         await shelf.close(file)
 
     asyncio.run(ask())
+
+
+def test_a_path_of_a_glob_is_known_while_what_was_rotated_from_there_is_followed() -> None:
+    """It comes back as it was, with all that was read there; once nothing of its kind is left, nothing is kept."""
+    log, rotated, patterns = "/logs/falco.log", "/logs/falco.log.1", Patterns(["/logs/falco.log*"])
+    paths = FollowedPaths(Shelf(make_fleet(), LIMIT_BYTES), 9, lambda _: False)
+    base, place = paths[log], (2, anchor_of(b"x\n"))
+    paths[rotated].places.append(place)
+    base.is_gone = True
+    paths.forget_gone(patterns)
+    assert [followed.path for followed in paths] == [rotated]
+    assert paths.named(log) is base
+    assert paths[log] is base
+
+    base.is_gone, paths[rotated].is_gone = False, True
+    paths.forget_gone(patterns)
+    assert paths.named(rotated) is None
+    assert list(base.places) == [place]
+    base.is_gone = True
+    paths.forget_gone(patterns)
+    assert paths.named(log) is None
+    assert not paths.folders()
 
 
 def test_bytes_beyond_the_end_are_left_out(tmp_path: Path) -> None:

@@ -33,7 +33,7 @@ SIGNALS: Final = (
     Signal("kernel_drop_ratio", Cause.EVENTS_LOST, "falcokerneleventdrops", Group.KERNEL, "all",
             "{value:.1%} of kernel events were dropped in the newest snapshot interval"),
     Signal("threadtable_full_drops", Cause.TABLE_FULL, "falcothreadtablefull", Group.STATE, "process_tree",
-            "{value:.0f} threads were refused by the full table in the newest snapshot interval"),
+            "threads refused by the full table in the newest snapshot interval: {value:.0f}"),
     Signal("threadtable_usage_ratio", Cause.TABLE_FULL, "falcothreadtablenearlyfull", Group.STATE, "process_tree",
             "{value:.0%} of the thread table is in use"),
     Signal("store_drop_ratio", Cause.STORE_DROPS, "falcostoreeventdrops", Group.STATE, "process",
@@ -43,7 +43,7 @@ SIGNALS: Final = (
     Signal(IMAGE_RATIO, Cause.CONTAINER_RUNTIME, "falcocontainerimagesmissing", Group.WRAPPER, "container_image",
             "Falco itself counted image-less containers: {value:.0%} of those it knows", is_warm=True),
     Signal("output_queue_drops", Cause.OUTPUT_QUEUE, "falcooutputqueuedrops", Group.WRAPPER, "all",
-            "{value:.0f} alerts or snapshots were dropped in the newest snapshot interval"),
+            "alerts or snapshots dropped in the newest snapshot interval: {value:.0f}"),
 )  # fmt: skip
 
 

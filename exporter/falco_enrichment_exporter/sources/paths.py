@@ -213,8 +213,9 @@ class FollowedPaths:
         gone = [path for path, followed in self._paths.items() if followed.is_gone and not followed.marks()]
         for path in [path for path in gone if path not in patterns]:
             self._forgotten[path] = forgotten = self._paths.pop(path)
-            for heir in [heir for heir in self.near(forgotten) if heir is not forgotten][:1]:
-                heir.places.extend(forgotten.places)
+            heirs = [other for other in self.near(forgotten) if other.path in self._paths]  # those are stored
+            if heirs:
+                heirs[0].places.extend(forgotten.places)
         if self._forgotten:
             bases = [base for base in self._forgotten.values() if len(list(self.rotated_from(base))) > 1]
             self._forgotten = {base.path: base for base in bases}
