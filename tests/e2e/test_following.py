@@ -4,12 +4,25 @@ import json
 import os
 import shutil
 import subprocess
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
 
-from e2e.harness import Exporter, Start, alert, always, append, by_label, eventually, grow, without_root
+from e2e.harness import (
+    Exporter,
+    Start,
+    alert,
+    always,
+    append,
+    by_label,
+    eventually,
+    grow,
+    snapshot,
+    total,
+    without_root,
+)
 
 pytestmark = pytest.mark.e2e
 
@@ -616,3 +629,16 @@ def test_stdin_and_a_file_are_followed_together(start: Start, log: Path) -> None
 
     grow(log, "shared", 2)
     counts_exactly(exporter, {"shared": 3})
+
+
+def test_a_host_whose_clock_was_ahead_is_seen_again_once_it_is_right(log: Path, follow: Follow) -> None:
+    """What it wrote meanwhile lies in the future; a snapshot of today takes its place."""
+    now = int(time.time())
+    append(log, snapshot("host", now + 90_000))
+    exporter = follow(log)
+    at = "falco_enrichment_snapshot_timestamp_seconds"
+    eventually(lambda: total(exporter.scrape(), at, hostname="host"), lambda seen: seen == now + 90_000)
+
+    append(log, snapshot("host", now))
+
+    eventually(lambda: total(exporter.scrape(), at, hostname="host"), lambda seen: seen == now)

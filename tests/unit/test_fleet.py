@@ -126,6 +126,14 @@ def test_alerts_without_a_name_count_for_the_setting(hostname: str | None, name:
     assert fleet.alerts.by_host == {(name, "syscall", "Notice"): 1}
 
 
+HOUR, DAY = 3600, 86_400
+
+
+def with_clock(*, at: int) -> Fleet:
+    """Return a fleet for which it is so many seconds after Falco's start."""
+    return make_fleet(clock=lambda: START_NS + at * 10**9)
+
+
 # -- duplicates and order --------------------------------------------------------------------------------------------
 
 
@@ -163,6 +171,56 @@ def test_an_older_snapshot_never_replaces_a_newer_one() -> None:
     assert fleet.hosts["node"]["syscall"].life.at_ns == START_NS + 120 * 10**9
     assert fleet.hosts["node"]["syscall"].snapshots == 1
     assert fleet.ignored == {"duplicate": 0, "older": 1}
+
+
+def test_a_host_whose_clock_was_put_back_is_seen_again_at_once() -> None:
+    """Its time was a day ahead: to wait for that day would be to see nothing. No interval reaches over the step."""
+    fleet = with_clock(at=300)
+    fold(fleet, {"at": DAY + 60}, {"at": DAY + 120}, {"at": 180, "falco__n_threads": 9})
+    track = fleet.hosts["node"]["syscall"]
+
+    assert track.life.at_ns == START_NS + 180 * 10**9
+    assert track.fields["falco.n_threads"] == 9
+    assert track.life.interval_seconds is None
+    assert (track.snapshots, track.restarts, track.reloads) == (3, 0, 0)
+    fold(fleet, {"at": 240})
+    assert track.life.interval_seconds == 60
+    assert fleet.ignored == {"duplicate": 0, "older": 0}
+
+
+def test_a_falco_that_was_started_anew_with_its_clock_has_restarted() -> None:
+    """Its start is another one."""
+    fleet = with_clock(at=300)
+    fold(fleet, {"at": DAY, "falco__start_ts": START_NS + DAY * 10**9}, {"at": 180})
+
+    assert fleet.hosts["node"]["syscall"].restarts == 1
+
+
+@pytest.mark.parametrize(
+    ("now", "first", "second"),
+    [
+        (300, DAY, DAY - 1),  # both are ahead: which of them is right cannot be told
+        (300, DAY, DAY),
+        (300, 300 + HOUR, 180),  # not ahead by more than clocks of this world differ
+        (2 * DAY, DAY, 180),  # the newest one is of the past
+        (300, 301 + HOUR, 301 + HOUR),
+    ],
+)
+def test_an_older_snapshot_is_only_believed_if_the_newest_cannot_be_true(now: int, first: int, second: int) -> None:
+    """An old file that is read late changes nothing."""
+    fleet = with_clock(at=now)
+    fold(fleet, {"at": first}, {"at": second})
+
+    assert fleet.hosts["node"]["syscall"].life.at_ns == START_NS + first * 10**9
+    assert sum(fleet.ignored.values()) == 1
+
+
+def test_the_latest_time_that_is_believed_is_an_hour_ahead() -> None:
+    """One second more, and the next snapshot of the past takes over."""
+    fleet = with_clock(at=300)
+    fold(fleet, {"at": 301 + HOUR}, {"at": 300 + HOUR})
+
+    assert fleet.hosts["node"]["syscall"].life.at_ns == START_NS + (300 + HOUR) * 10**9
 
 
 @settings(deadline=None)

@@ -195,6 +195,15 @@ def test_a_window_that_ends_by_number_begins_with_the_next_snapshot() -> None:
     assert host.is_due(1 + 3900 * 10**9, 60)
 
 
+def test_a_window_begins_anew_if_the_clock_of_its_host_is_put_back() -> None:
+    """Else it would last until the time that it began at has come."""
+    host = HostCounts()
+    host.tick(86_400 * 10**9, 60)
+    host.tick(10**9, 60)
+
+    assert host.is_due(3600 * 10**9, 60)
+
+
 def test_every_field_beyond_the_limit_touches_its_counter() -> None:
     """Two fields of each alert share a name, once for each alert."""
     fleet = make_fleet(limits=Limits(max_fields=1))

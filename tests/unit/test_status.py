@@ -110,6 +110,19 @@ def test_a_host_that_only_alerts_are_seen_of_is_unknown() -> None:
     assert (row["hostname"], row["state"], row["snapshot_age_seconds"]) == ("node", "unknown", None)
 
 
+@pytest.mark.parametrize(("ahead", "age", "told"), [(3600, 0, []), (3601, None, ["1h"]), (90_000, None, ["1d 1h"])])
+def test_the_age_of_a_snapshot_that_is_ahead_of_the_time_is_not_known(
+    ahead: int, age: float | None, told: list[str]
+) -> None:
+    """Falco's clock is wrong: 0 would say that all is new."""
+    fleet = fleet_of(1, 0)
+    (row,) = page(watch(fleet), now=NOW - ahead)["hosts"]
+
+    assert (row["state"], row["snapshot_age_seconds"]) == ("ok", age)
+    reasons = [item["reason"] for item in row["not_judged"] if item["cause"] == "stale"]
+    assert reasons == [f"the newest snapshot is {text} ahead of the time" for text in told]
+
+
 def row_of(fleet: Fleet, now: float = NOW) -> dict[str, Any]:
     """Return the first row of a fleet."""
     row: dict[str, Any] = page(watch(fleet), now=now)["hosts"][0]

@@ -12,7 +12,7 @@ from falco_enrichment_exporter.core.catalog import SYSCALL
 from falco_enrichment_exporter.core.records import Alert, Head, Record, Rejection, Snapshot, classify, is_alert
 from falco_enrichment_exporter.core.schema import Alike
 from falco_enrichment_exporter.core.signals import SIGNALS, missing_ratios, signal_value
-from falco_enrichment_exporter.core.track import Track, advance, new_track
+from falco_enrichment_exporter.core.track import MOST_AHEAD_SECONDS, Track, advance, new_track
 
 FIXED_TABLE_UNTIL: Final = (0, 38)
 FIXED_TABLE_SIZE: Final = 131072  # libs before 0.14: no setting
@@ -37,6 +37,7 @@ class Fleet:
 
     ``hosts`` maps hostname -> source -> Track. ``default_hostname`` names hosts of lines that carry no name.
     ``watch`` is told the hostname and source of every snapshot that has just been taken in.
+    ``clock`` tells the time in nanoseconds since 1970: without it no snapshot is ahead of the time.
     """
 
     def __init__(
@@ -47,9 +48,11 @@ class Fleet:
         limits: Limits | None = None,
         counts_alerts: bool = True,
         watch: Callable[[str, str], None] | None = None,
+        clock: Callable[[], int] | None = None,
     ) -> None:
         self.hosts: dict[str, dict[str, Track]] = {}
         self._watch = watch
+        self._clock = clock
         kinds = ("snapshot", "alert", "other") if counts_alerts else ("snapshot",)
         self.lines: Counter[str] = Counter(dict.fromkeys(kinds, 0))
         self.rejections: Counter[str] = Counter()
@@ -179,7 +182,7 @@ class Fleet:
                 self._limit_hits["sources"] += 1
                 return
             track = tracks[source] = new_track(snapshot)
-        elif snapshot.at_ns <= track.life.at_ns:
+        elif snapshot.at_ns <= track.life.at_ns and not self._is_put_back(track.life.at_ns, snapshot.at_ns):
             self.ignored["duplicate" if snapshot.at_ns == track.life.at_ns else "older"] += 1
             return
         else:
@@ -190,6 +193,11 @@ class Fleet:
         self._remember(track, source, hostname)
         if self._watch is not None:
             self._watch(hostname, source)
+
+    def _is_put_back(self, before_ns: int, at_ns: int) -> bool:
+        """Say whether a host's clock was ahead and is right now; who waits for that time sees nothing until then."""
+        latest_ns = self._clock() + MOST_AHEAD_SECONDS * 10**9 if self._clock is not None else before_ns
+        return at_ns <= latest_ns < before_ns
 
     def _remember(self, track: Track, source: str, hostname: str | None = None) -> None:
         """Add the newest values of the signals to the history of a track, those of the host's alerts among them."""

@@ -127,7 +127,7 @@ class HostCounts:
 
     def tick(self, at_ns: int, interval_seconds: float) -> None:
         """Take notice of the time by a snapshot of the host: there is no other clock."""
-        if not self._since_ns:
+        if not 0 < self._since_ns <= at_ns:  # or the host's clock was put back
             self._since_ns = at_ns
         elif self.is_due(at_ns, interval_seconds):
             is_long_ago = at_ns - self._since_ns >= MOST_RECENT_SECONDS * 10**9

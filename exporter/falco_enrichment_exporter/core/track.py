@@ -1,6 +1,7 @@
 """One host and source: its newest snapshot with the zeros that Falco left out, and the life it belongs to."""
 
 from functools import lru_cache
+from typing import Final
 
 import msgspec
 
@@ -8,6 +9,9 @@ from falco_enrichment_exporter.core import catalog, intervals
 from falco_enrichment_exporter.core.catalog import Group
 from falco_enrichment_exporter.core.records import Snapshot
 from falco_enrichment_exporter.core.units import Fields
+
+MOST_AHEAD_SECONDS: Final = 3600
+"""A snapshot of a time further ahead was written by a clock that is wrong."""
 
 
 class Track(msgspec.Struct):
@@ -73,16 +77,17 @@ def new_track(snapshot: Snapshot) -> Track:
 
 
 def advance(track: Track, snapshot: Snapshot) -> None:
-    """Take in a later snapshot of the same host and source."""
+    """Take in a later snapshot of the same host and source; one of an earlier time if its clock was put back."""
     fields, groups = fill_zeros(snapshot.fields)
     counters = intervals.raw_counters(fields)
-    if track.life.is_continued_by(snapshot):
+    is_later = snapshot.at_ns > track.life.at_ns
+    if is_later and track.life.is_continued_by(snapshot):
         track.life.advance(snapshot, counters)
     else:
         life = intervals.begin(snapshot, counters)
         if life.start_ns != track.life.start_ns:
             track.restarts += 1
-        else:
+        elif is_later:
             track.reloads += 1
         track.life = life
     track.fields, track.groups = fields, groups

@@ -24,7 +24,7 @@ from falco_enrichment_exporter.core.signals import (
     missing_ratios,
     signal_value,
 )
-from falco_enrichment_exporter.core.track import Track
+from falco_enrichment_exporter.core.track import MOST_AHEAD_SECONDS, Track
 from falco_enrichment_exporter.core.words import duration
 
 Limits = Mapping[str, Mapping[str, float | None]]
@@ -137,7 +137,10 @@ class HostJudge:
         if track is None:
             self._skip(_NO_SYSCALLS, Cause.STALE, *causes)
             return
-        age = max(self._now - track.life.at_ns / 1e9, 0)
+        ahead = track.life.at_ns / 1e9 - self._now
+        age = max(-ahead, 0)
+        if ahead > MOST_AHEAD_SECONDS:
+            self._skip(f"the newest snapshot is {duration(ahead)} ahead of the time", Cause.STALE)
         if is_stale(age, track.life.interval_seconds):
             yield self._stale(track, age)
             self._skip("the newest snapshot is too old", *causes)

@@ -14,7 +14,7 @@ from falco_enrichment_exporter.core.domains import Domain
 from falco_enrichment_exporter.core.fleet import Fleet
 from falco_enrichment_exporter.core.ledger import HostCounts
 from falco_enrichment_exporter.core.signals import ALERT_RATIO, SIGNALS, missing_ratios, signal_value
-from falco_enrichment_exporter.core.track import Track
+from falco_enrichment_exporter.core.track import MOST_AHEAD_SECONDS, Track
 from falco_enrichment_exporter.core.verdicts import Finding, HostJudge, Limits, is_stale, judged_source
 from falco_enrichment_exporter.exposition.telemetry import SourceStatus
 from falco_enrichment_exporter.turns import Turns
@@ -176,12 +176,14 @@ def _place(row: dict[str, Any]) -> Place:
     return _RANKS[row["state"]], row["hostname"], row["source"], row["state"]
 
 
-def _age(track: Track, now: float) -> float:
-    return max(now - track.life.at_ns / 1e9, 0)
+def _age(track: Track, now: float) -> float | None:
+    """Return how old the newest snapshot is; None if that is not known, for a clock ahead of the time wrote it."""
+    age = now - track.life.at_ns / 1e9
+    return max(age, 0) if age >= -MOST_AHEAD_SECONDS else None
 
 
 def _is_stale(track: Track, now: float) -> bool:
-    return is_stale(_age(track, now), track.life.interval_seconds)
+    return is_stale(now - track.life.at_ns / 1e9, track.life.interval_seconds)
 
 
 def _about(track: Track | None) -> dict[str, Any]:
