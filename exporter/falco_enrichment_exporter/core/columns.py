@@ -132,30 +132,23 @@ class Lens:
 
     def __init__(self, forms: Mapping[str, Form], places: Mapping[str, int], ignored: frozenset[Token]) -> None:
         columns = [Column(form, forms, places, ignored) for form in forms.values()]
+        self._names = [column.name for column in columns]
         self._telling = [column for column in columns if column.look is not None]
         self._looks = [column.look for column in columns if column.look is not None]
-        self._meanings = Meanings([column.name for column in columns], self._telling)
+        self._known: dict[tuple[Code, ...], Evidence] = {}
 
-    def evidence(self, columns: Columns, number: int) -> Iterable[Evidence]:
-        """Return the evidence of each of so many alerts."""
-        if not self._looks:
-            return repeat(self._meanings[()], number)
-        return map(self._meanings.__getitem__, zip(*(look(columns) for look in self._looks), strict=True))
+    def codes(self, columns: Columns) -> list[Iterable[Code]]:
+        """Return what some alerts show: for each field that can tell anything, its code in each of them."""
+        return [look(columns) for look in self._looks]
 
-
-class Meanings(dict[tuple[Code, ...], Evidence]):
-    """The evidence that the codes of an alert stand for."""
-
-    def __init__(self, names: Sequence[str], telling: Sequence[Column]) -> None:
-        super().__init__()
-        self._names = names
-        self._telling = telling
-
-    def __missing__(self, codes: tuple[Code, ...]) -> Evidence:
-        tokens: dict[str, Token] = dict.fromkeys(self._names)
-        tokens |= {column.name: column.token(code) for column, code in zip(self._telling, codes, strict=True)}
-        shown = {name: token for name, token in tokens.items() if token != ABSENT}
-        if len(self) >= _MOST_KNOWN:
-            self.clear()
-        found = self[codes] = evidence(tuple(shown), tuple(shown.values()))
+    def evidence(self, codes: tuple[Code, ...]) -> Evidence:
+        """Return the evidence that the codes of an alert stand for."""
+        found = self._known.get(codes)
+        if found is None:
+            tokens: dict[str, Token] = dict.fromkeys(self._names)
+            tokens |= {column.name: column.token(code) for column, code in zip(self._telling, codes, strict=True)}
+            shown = {name: token for name, token in tokens.items() if token != ABSENT}
+            if len(self._known) >= _MOST_KNOWN:
+                self._known.clear()
+            found = self._known[codes] = evidence(tuple(shown), tuple(shown.values()))
         return found

@@ -68,7 +68,7 @@ class Reader:
         self._has_any_rule = not heads["rule"].is_closed
         places = {name: at for at, name in enumerate(names)}
         self._lens = Lens({name: forms[name] for name in names if name in forms}, places, ignored)
-        self.counts: Counter[tuple[str | None, str, str, Evidence]] = Counter()
+        self.counts: Counter[tuple[Any, ...]] = Counter()  # by hostname, priority, rule, and the codes of the fields
 
     def decode(self, block: Block) -> list[Alike] | None:
         """Decode a block of alerts; None if it holds anything else."""
@@ -84,17 +84,17 @@ class Reader:
         return alerts
 
     def count(self, alerts: Sequence[Alike]) -> None:
-        """Count alerts by kind and evidence."""
+        """Count alerts by kind and by what their fields show."""
         hostnames, shown, priorities, rules = zip(*map(astuple, alerts), strict=True)
-        found = self._lens.evidence(list(zip(*map(astuple, shown), strict=True)), len(alerts))
-        self.counts.update(zip(hostnames, priorities, rules, found, strict=True))
+        codes = self._lens.codes(list(zip(*map(astuple, shown), strict=True)))
+        self.counts.update(zip(hostnames, priorities, rules, *codes, strict=True))
 
     def drain(self) -> list[tuple[RawKind, Counts]]:
         """Return the counts by kind and evidence, and begin anew."""
         counts, self.counts = self.counts, Counter()
         found: defaultdict[RawKind, list[tuple[Evidence | None, int]]] = defaultdict(list)
-        for (hostname, priority, rule, evidence), count in counts.items():
-            found[hostname, SYSCALL, priority, rule].append((evidence, count))
+        for (hostname, priority, rule, *codes), count in counts.items():
+            found[hostname, SYSCALL, priority, rule].append((self._lens.evidence(tuple(codes)), count))
         return list(found.items())
 
 
