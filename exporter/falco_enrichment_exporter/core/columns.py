@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import Enum
+from functools import lru_cache
 from itertools import compress, repeat
 from operator import eq
 from typing import Any, Final
@@ -135,20 +136,15 @@ class Lens:
         self._names = [column.name for column in columns]
         self._telling = [column for column in columns if column.look is not None]
         self._looks = [column.look for column in columns if column.look is not None]
-        self._known: dict[tuple[Code, ...], Evidence] = {}
+        self.evidence = lru_cache(_MOST_KNOWN)(self._evidence)
 
     def codes(self, columns: Columns) -> list[Iterable[Code]]:
         """Return what some alerts show: for each field that can tell anything, its code in each of them."""
         return [look(columns) for look in self._looks]
 
-    def evidence(self, codes: tuple[Code, ...]) -> Evidence:
+    def _evidence(self, codes: tuple[Code, ...]) -> Evidence:
         """Return the evidence that the codes of an alert stand for."""
-        found = self._known.get(codes)
-        if found is None:
-            tokens: dict[str, Token] = dict.fromkeys(self._names)
-            tokens |= {column.name: column.token(code) for column, code in zip(self._telling, codes, strict=True)}
-            shown = {name: token for name, token in tokens.items() if token != ABSENT}
-            if len(self._known) >= _MOST_KNOWN:
-                self._known.clear()
-            found = self._known[codes] = evidence(tuple(shown), tuple(shown.values()))
-        return found
+        tokens: dict[str, Token] = dict.fromkeys(self._names)
+        tokens |= {column.name: column.token(code) for column, code in zip(self._telling, codes, strict=True)}
+        shown = {name: token for name, token in tokens.items() if token != ABSENT}
+        return evidence(tuple(shown), tuple(shown.values()))
