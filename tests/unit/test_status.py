@@ -110,6 +110,14 @@ def test_a_host_that_only_alerts_are_seen_of_is_unknown() -> None:
     assert (row["hostname"], row["state"], row["snapshot_age_seconds"]) == ("node", "unknown", None)
 
 
+def test_a_host_that_was_ahead_of_the_time_is_ok_once_that_has_come() -> None:
+    """Nothing is folded; the clock goes on."""
+    overview = watch(fleet_of(1, 0))
+
+    assert page(overview, now=NOW - 3601)["states"] == {"unknown": 1}
+    assert page(overview)["states"] == {"ok": 1}
+
+
 @pytest.mark.parametrize(("ahead", "age", "told"), [(3600, 0, []), (3601, None, ["1h"]), (90_000, None, ["1d 1h"])])
 def test_the_age_of_a_snapshot_that_is_ahead_of_the_time_is_not_known(
     ahead: int, age: float | None, told: list[str]
@@ -118,7 +126,7 @@ def test_the_age_of_a_snapshot_that_is_ahead_of_the_time_is_not_known(
     fleet = fleet_of(1, 0)
     (row,) = page(watch(fleet), now=NOW - ahead)["hosts"]
 
-    assert (row["state"], row["snapshot_age_seconds"]) == ("ok", age)
+    assert (row["state"], row["snapshot_age_seconds"]) == ("ok" if age is not None else "unknown", age)
     reasons = [item["reason"] for item in row["not_judged"] if item["cause"] == "stale"]
     assert reasons == [f"the newest snapshot is {text} ahead of the time" for text in told]
 

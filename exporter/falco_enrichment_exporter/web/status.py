@@ -108,7 +108,7 @@ class Overview:
         """Return something that is another whenever a judgement could be another."""
         tracks, ledger = self._fleet.hosts.get(hostname, {}), self._fleet.alerts.ledger
         counts = ledger.hosts.get(hostname)
-        snapshots = [(source, track.snapshots, _is_stale(track, now)) for source, track in tracks.items()]
+        snapshots = [(source, track.snapshots, _freshness(track, now)) for source, track in tracks.items()]
         return snapshots, counts and counts.revision, hostname in ledger.without_fields
 
     def _rows(self, places: list[Place], now: float) -> list[dict[str, Any]]:
@@ -182,8 +182,11 @@ def _age(track: Track, now: float) -> float | None:
     return max(age, 0) if age >= -MOST_AHEAD_SECONDS else None
 
 
-def _is_stale(track: Track, now: float) -> bool:
-    return is_stale(now - track.life.at_ns / 1e9, track.life.interval_seconds)
+def _freshness(track: Track | None, now: float) -> str:
+    """Return whether the newest snapshot is ``fresh`` or ``stale``; ``unknown`` if nothing tells."""
+    if track is not None and is_stale(now - track.life.at_ns / 1e9, track.life.interval_seconds):
+        return "stale"
+    return "unknown" if track is None or _age(track, now) is None else "fresh"
 
 
 def _about(track: Track | None) -> dict[str, Any]:
@@ -228,9 +231,10 @@ def _signal_state(value: float | None, state: str, *, is_judged: bool) -> str:
 
 
 def _state(track: Track | None, findings: list[Finding], now: float) -> str:
-    if track is not None and _is_stale(track, now):
+    freshness = _freshness(track, now)
+    if freshness == "stale":
         return "stale"
     severities = {finding.severity for finding in findings}
     if severities:
         return "critical" if "critical" in severities else "warning"
-    return "ok" if track is not None and track.life.intervals else "unknown"
+    return "ok" if freshness == "fresh" and track is not None and track.life.intervals else "unknown"
