@@ -127,7 +127,7 @@ async def serve(settings: ServeSettings, feed: Feed | None = None) -> None:
         thread_table_size=settings.source.thread_table_size,
         limits=settings.limits.of_fleet,
         counts_alerts=settings.alerts.enabled,
-        clock=time.time_ns,
+        clock=time.time,
     )
     tally = Tally()
     sources = Sources(settings, fleet, tally)

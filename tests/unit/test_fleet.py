@@ -126,15 +126,15 @@ def test_alerts_without_a_name_count_for_the_setting(hostname: str | None, name:
     assert fleet.alerts.by_host == {(name, "syscall", "Notice"): 1}
 
 
+# -- duplicates and order --------------------------------------------------------------------------------------------
+
+
 HOUR, DAY = 3600, 86_400
 
 
 def with_clock(*, at: int) -> Fleet:
     """Return a fleet for which it is so many seconds after Falco's start."""
-    return make_fleet(clock=lambda: START_NS + at * 10**9)
-
-
-# -- duplicates and order --------------------------------------------------------------------------------------------
+    return make_fleet(clock=lambda: START_NS / 1e9 + at)
 
 
 def test_the_same_snapshot_of_both_outputs_counts_once() -> None:

@@ -19,7 +19,7 @@ from falco_enrichment_exporter.core.schema import Alike, RawKind, Schema
 
 OVERFLOW: Final = "(other)"
 MAX_SOURCES: Final = 32
-_MOST_PENDING: Final = 16_384
+_MOST_PENDING: Final = 8_192
 
 Key = tuple[str, str, str]
 

@@ -12,7 +12,7 @@ from falco_enrichment_exporter.core.catalog import SYSCALL
 from falco_enrichment_exporter.core.records import Alert, Head, Record, Rejection, Snapshot, classify, is_alert
 from falco_enrichment_exporter.core.schema import Alike
 from falco_enrichment_exporter.core.signals import SIGNALS, missing_ratios, signal_value
-from falco_enrichment_exporter.core.track import MOST_AHEAD_SECONDS, Track, advance, new_track
+from falco_enrichment_exporter.core.track import Track, advance, age_seconds, new_track
 
 FIXED_TABLE_UNTIL: Final = (0, 38)
 FIXED_TABLE_SIZE: Final = 131072  # libs before 0.14: no setting
@@ -37,7 +37,7 @@ class Fleet:
 
     ``hosts`` maps hostname -> source -> Track. ``default_hostname`` names hosts of lines that carry no name.
     ``watch`` is told the hostname and source of every snapshot that has just been taken in.
-    ``clock`` tells the time in nanoseconds since 1970: without it no snapshot is ahead of the time.
+    ``clock`` tells the Unix time: without it no snapshot is ahead of the time.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class Fleet:
         limits: Limits | None = None,
         counts_alerts: bool = True,
         watch: Callable[[str, str], None] | None = None,
-        clock: Callable[[], int] | None = None,
+        clock: Callable[[], float] | None = None,
     ) -> None:
         self.hosts: dict[str, dict[str, Track]] = {}
         self._watch = watch
@@ -196,8 +196,8 @@ class Fleet:
 
     def _is_put_back(self, before_ns: int, at_ns: int) -> bool:
         """Say whether a host's clock was ahead and is right now; who waits for that time sees nothing until then."""
-        latest_ns = self._clock() + MOST_AHEAD_SECONDS * 10**9 if self._clock is not None else before_ns
-        return at_ns <= latest_ns < before_ns
+        now = self._clock() if self._clock is not None else before_ns / 1e9
+        return age_seconds(before_ns, now) is None and age_seconds(at_ns, now) is not None
 
     def _remember(self, track: Track, source: str, hostname: str | None = None) -> None:
         """Add the newest values of the signals to the history of a track, those of the host's alerts among them."""

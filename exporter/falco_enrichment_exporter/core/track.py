@@ -14,6 +14,12 @@ MOST_AHEAD_SECONDS: Final = 3600
 """A snapshot of a time further ahead was written by a clock that is wrong."""
 
 
+def age_seconds(at_ns: int, now: float) -> float | None:
+    """Return how old a snapshot is at a Unix time; None if that is not known, for it is ahead of the time."""
+    age = now - at_ns / 1e9
+    return max(age, 0) if age >= -MOST_AHEAD_SECONDS else None
+
+
 class Track(msgspec.Struct):
     """One (hostname, source): the fields of its newest snapshot, zeros filled in, and what came before it.
 

@@ -24,7 +24,7 @@ from falco_enrichment_exporter.core.signals import (
     missing_ratios,
     signal_value,
 )
-from falco_enrichment_exporter.core.track import MOST_AHEAD_SECONDS, Track
+from falco_enrichment_exporter.core.track import Track, age_seconds
 from falco_enrichment_exporter.core.words import duration
 
 Limits = Mapping[str, Mapping[str, float | None]]
@@ -137,11 +137,11 @@ class HostJudge:
         if track is None:
             self._skip(_NO_SYSCALLS, Cause.STALE, *causes)
             return
-        ahead = track.life.at_ns / 1e9 - self._now
-        age = max(-ahead, 0)
-        if ahead > MOST_AHEAD_SECONDS:
-            self._skip(f"the newest snapshot is {duration(ahead)} ahead of the time", Cause.STALE)
-        if is_stale(age, track.life.interval_seconds):
+        age = age_seconds(track.life.at_ns, self._now)
+        if age is None:
+            ahead = duration(track.life.at_ns / 1e9 - self._now)
+            self._skip(f"the newest snapshot is {ahead} ahead of the time", Cause.STALE)
+        elif is_stale(age, track.life.interval_seconds):
             yield self._stale(track, age)
             self._skip("the newest snapshot is too old", *causes)
             return

@@ -14,7 +14,7 @@ from falco_enrichment_exporter.core.domains import Domain
 from falco_enrichment_exporter.core.fleet import Fleet
 from falco_enrichment_exporter.core.ledger import HostCounts
 from falco_enrichment_exporter.core.signals import ALERT_RATIO, SIGNALS, missing_ratios, signal_value
-from falco_enrichment_exporter.core.track import MOST_AHEAD_SECONDS, Track
+from falco_enrichment_exporter.core.track import Track, age_seconds
 from falco_enrichment_exporter.core.verdicts import Finding, HostJudge, Limits, is_stale, judged_source
 from falco_enrichment_exporter.exposition.telemetry import SourceStatus
 from falco_enrichment_exporter.turns import Turns
@@ -150,7 +150,7 @@ def describe(hostname: str, fleet: Fleet, *, limits: Limits, now: float) -> list
             "hostname": hostname,
             "source": source,
             "state": _state(known, findings if is_judged else [], now),
-            "snapshot_age_seconds": _age(known, now) if known is not None else None,
+            "snapshot_age_seconds": age_seconds(known.life.at_ns, now) if known is not None else None,
         }
         row |= _about(known)
         row["signals"] = _signals(known, fleet, counts if is_judged else None)
@@ -176,17 +176,12 @@ def _place(row: dict[str, Any]) -> Place:
     return _RANKS[row["state"]], row["hostname"], row["source"], row["state"]
 
 
-def _age(track: Track, now: float) -> float | None:
-    """Return how old the newest snapshot is; None if that is not known, for a clock ahead of the time wrote it."""
-    age = now - track.life.at_ns / 1e9
-    return max(age, 0) if age >= -MOST_AHEAD_SECONDS else None
-
-
 def _freshness(track: Track | None, now: float) -> str:
     """Return whether the newest snapshot is ``fresh`` or ``stale``; ``unknown`` if nothing tells."""
-    if track is not None and is_stale(now - track.life.at_ns / 1e9, track.life.interval_seconds):
-        return "stale"
-    return "unknown" if track is None or _age(track, now) is None else "fresh"
+    age = age_seconds(track.life.at_ns, now) if track is not None else None
+    if track is None or age is None:
+        return "unknown"
+    return "stale" if is_stale(age, track.life.interval_seconds) else "fresh"
 
 
 def _about(track: Track | None) -> dict[str, Any]:
