@@ -176,6 +176,7 @@ def test_the_place_after_a_line_that_is_too_long_is_one_of_the_file(tmp_path: Pa
     async def follow() -> None:
         async with _open(tmp_path / "falco.log", whole + b"x" * 1500) as file:
             buffer = LineBuffer(1000, len(whole) + 2000)
+            await _read(file, buffer, len(whole))
             await _read(file, buffer, LIMIT_BYTES)
             assert file.is_skipping
             assert file.offset_bytes == len(whole) + 1500
@@ -217,6 +218,25 @@ def test_what_was_written_anew_during_a_read_is_not_taken_for_what_goes_on(
             file.start_at(0)
             file.forget_size()
             assert await _read(file, LineBuffer(LIMIT_BYTES), LIMIT_BYTES) == len(new)
+
+    asyncio.run(follow())
+
+
+def test_a_file_that_is_gone_on_with_must_have_what_stood_before_the_place_when_it_is_read(tmp_path: Path) -> None:
+    """It may have been written anew since the place was found in it."""
+    path, old = tmp_path / "falco.log", _lines("old", 40)
+
+    async def follow() -> None:
+        async with _open(path, old) as file:
+            await _read(file, LineBuffer(LIMIT_BYTES), len(old) // 2)
+            place = file.place
+            rest = await _read(file, LineBuffer(LIMIT_BYTES), LIMIT_BYTES)
+            file.start_at(*place)
+            assert await _read(file, LineBuffer(LIMIT_BYTES), LIMIT_BYTES) == rest
+            file.start_at(*place)
+            path.write_bytes(_lines("new", 50))
+            assert await _read(file, LineBuffer(LIMIT_BYTES), LIMIT_BYTES) == 0
+            assert file.is_doubtful
 
     asyncio.run(follow())
 

@@ -28,8 +28,17 @@ PADDING = "x" * 900  # so that a dozen alerts are enough to learn from
 MANY = 12
 SHORT, FULL = "0123456789ab", "0123456789ab" * 5 + "0123"
 VALUES: dict[str, list[Any]] = {
-    "container.id": [SHORT, "host", "", None, "<NA>", FULL, "ba9876543210"],
-    "container.name": [SHORT, FULL, "nginx", "k8s_app_x", "host", None, "a name that is longer than sixty-four " * 2],
+    "container.id": [SHORT, "host", "", None, "<NA>", FULL, "ba9876543210", 7],
+    "container.name": [
+        SHORT,
+        FULL,
+        "nginx",
+        "k8s_app_x",
+        "host",
+        7,
+        None,
+        "a name that is longer than sixty-four " * 2,
+    ],
     "container.image": ["nginx", "nginx@sha256:1234", "", None],
     "container.image.repository": ["nginx", "redis", None, "", "N/A", 7],
     "container.type": ["docker", "containerd", "lxc", None],
@@ -148,20 +157,28 @@ def shown_with(name: str, pad: str, number: int, **companions: Any) -> dict[str,
     return {"container.id": identity, "proc.name": "a program"} | companions | {name: PADS[pad](number)}
 
 
+ALONE: list[tuple[str, dict[str, Any]]] = [(name, {}) for name in VALUES if name != "evt.time"]
+ACCOMPANIED: list[tuple[str, dict[str, Any]]] = [
+    ("container.name", {"container.type": "docker", "k8s.pod.name": None}),
+    ("container.id", {"k8s.pod.sandbox_id": SHORT}),
+]
+
+
 @pytest.mark.parametrize("pad", PADS)
-@pytest.mark.parametrize("name", [name for name in VALUES if name != "evt.time"])
-def test_every_form_of_a_field_lets_what_means_something_be_seen(name: str, pad: str) -> None:
+@pytest.mark.parametrize(("name", "companions"), ALONE + ACCOMPANIED)
+def test_every_form_of_a_field_lets_what_means_something_be_seen(
+    name: str, companions: dict[str, Any], pad: str
+) -> None:
     """Whatever a field held before, and whether it is always shown: each value counts as it does by itself."""
-    companions = {"container.type": "docker", "k8s.pod.name": None} if name == "container.name" else {}
-    companions |= {"k8s.pod.sandbox_id": SHORT} if name == "container.id" else {}
     before = [line_of(shown_with(name, pad, number, **companions)) for number in range(50)]
     fleet, lines = make_fleet(), [*before, *before]
     take(fleet, before)
     take(fleet, before)
     odd = [shown_with(name, pad, number, **companions) for number in range(len(VALUES[name]))]
     odd = [fields | {name: value} for fields, value in zip(odd, VALUES[name], strict=True)]
-    odd += [fields | {"container.id": SHORT, "container.name": value} for fields in odd[:1] for value in (SHORT, FULL)]
-    odd += [{other: value for other, value in odd[0].items() if other != name}]
+    same = [(7, 7), (SHORT, SHORT), (SHORT, FULL)]
+    odd = [odd[0] | {"container.id": identity, "container.name": value} for identity, value in same] + odd
+    odd += [{other: value for other, value in odd[-1].items() if other != name}]
     for fields in odd:
         for _ in range(3):
             block = [*before, line_of(fields)]
@@ -169,6 +186,17 @@ def test_every_form_of_a_field_lets_what_means_something_be_seen(name: str, pad:
             lines += block
 
     assert counts(fleet) == counts(one_by_one(lines))
+
+
+def test_a_name_that_is_the_full_id_is_none_though_names_were_short_before() -> None:
+    """Names that are short are only compared with the id; one of full length is looked at by itself."""
+    before = [line_of({"container.id": f"{number:012x}", "container.name": f"{number:x}"}) for number in range(50)]
+    last = [*before, line_of({"container.id": SHORT, "container.name": FULL})]
+    fleet = make_fleet()
+    for block in (before, before, last):
+        take(fleet, block)
+
+    assert counts(fleet) == counts(one_by_one([*before, *before, *last]))
 
 
 @pytest.mark.parametrize("entry", CORPUS, ids=[str(number) for number in range(len(CORPUS))])

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import Enum
 from functools import lru_cache
-from itertools import compress, repeat
+from itertools import repeat
 from operator import eq
 from typing import Any, Final
 
@@ -13,7 +13,6 @@ from falco_enrichment_exporter.core.evidence import (
     BY_OTHERS,
     BY_VALUE,
     ECHO,
-    FULL_ID_CHARS,
     IDENTITY,
     NULL,
     RELATED,
@@ -34,28 +33,26 @@ Code = Any
 """What a field means in an alert: a token, or what stands for one."""
 
 _MOST_KNOWN: Final = 8192
-_KUBELET: Final = "k8s_"
+_TYPE: Final = "container.type"
+_NAME: Final = "container.name"
 _NAMED: Final = {str(token): token for token in (None, *TOKENS)}
 
 
 class Column:
     """One judged field: how to look at it, given what its type admits. ``at`` is its place among the columns."""
 
-    def __init__(
-        self, form: Form, forms: Mapping[str, Form], places: Mapping[str, int], ignored: frozenset[Token]
-    ) -> None:
+    def __init__(self, form: Form, places: Mapping[str, int], ignored: frozenset[Token], *, is_related: bool) -> None:
         self.name = form.name
         self._at = places[form.name]
         self._ignored = ignored
         self._meanings = meanings = form.meanings(ignored)
-        needed = BY_OTHERS[form.name][0] if form.name in BY_OTHERS else ()
+        needed = BY_OTHERS[form.name][0] if is_related else ()
         self._others = [(name, places[name]) for name in needed if name in places]
-        self._may_relate = _relation(form, forms, places)
         self._is_telling = False
         self.look: Callable[[Columns], Iterable[Code]] | None = None  # None: what the type admits means nothing
-        if self._may_relate is not None:
+        if is_related:
             self.look = self._relate
-        elif form.is_any and form.name in BY_VALUE:
+        elif form.is_open and form.name in BY_VALUE:
             self.look = self._look_at_values
         elif meanings and form.has_vocabulary and form.name not in RELATED:
             self.look = self._take
@@ -94,8 +91,6 @@ class Column:
         return map((tokens | self._meanings).__getitem__, column)
 
     def _relate(self, columns: Columns) -> Iterable[Code]:
-        if self._may_relate is None or not self._may_relate(columns):
-            return self._look_up(columns)
         return map(self._meaning, zip(*(columns[at] for _, at in self._others), strict=True))
 
     def _meaning(self, values: Sequence[Any]) -> Token:
@@ -107,35 +102,30 @@ class Column:
         return token if token not in self._ignored else None
 
 
-def _relation(form: Form, forms: Mapping[str, Form], places: Mapping[str, int]) -> Callable[[Columns], bool] | None:
-    """Return what tells whether a field may mean something together with others; None if it never does."""
-    if form.name == IDENTITY and any(sandbox in forms for sandbox in SANDBOX_IDS):
-        return lambda _: True
-    if form.name != "container.name" or forms.keys().isdisjoint(("container.type", IDENTITY)):
-        return None
-    if "container.type" in forms:
-        return lambda _: True
-    is_short = form.is_short and forms[IDENTITY].is_short
-    return lambda columns: _may_echo(columns[places[form.name]], columns[places[IDENTITY]], is_short=is_short)
-
-
-def _may_echo(names: Sequence[Any], identities: Sequence[Any], *, is_short: bool) -> bool:
-    """Say whether a container's name may be its id: an equal one, or the other one's full form."""
-    equal = set(compress(names, map(eq, names, identities)))
-    means = BY_OTHERS["container.name"][1]
-    if any(means({"container.name": name, IDENTITY: name}) == ECHO for name in equal):
-        return True
-    return not is_short and any(isinstance(x, str) and len(x) == FULL_ID_CHARS for x in (*names, *identities))
+def _is_related(form: Form, forms: Mapping[str, Form]) -> bool:
+    """Say whether a field may mean something together with others, by more than being equal to one of them."""
+    if form.name == IDENTITY:
+        return any(sandbox in forms for sandbox in SANDBOX_IDS)
+    if form.name != _NAME or forms.keys().isdisjoint((_TYPE, IDENTITY)):
+        return False
+    return _TYPE in forms or not all(known.is_text and known.is_short for known in (form, forms[IDENTITY]))
 
 
 class Lens:
-    """The judged fields of a schema, and what becomes of them: a code each for those that can tell anything."""
+    """The judged fields of a schema, and what becomes of them: a code each for those that can tell anything.
+
+    One more tells whether the container's name is its id, where that is seen by their being equal.
+    """
 
     def __init__(self, forms: Mapping[str, Form], places: Mapping[str, int], ignored: frozenset[Token]) -> None:
-        columns = [Column(form, forms, places, ignored) for form in forms.values()]
+        related = {name for name, form in forms.items() if _is_related(form, forms)}
+        columns = [Column(form, places, ignored, is_related=name in related) for name, form in forms.items()]
         self._names = [column.name for column in columns]
         self._telling = [column for column in columns if column.look is not None]
         self._looks = [column.look for column in columns if column.look is not None]
+        if {_NAME, IDENTITY} <= forms.keys() and _NAME not in related:
+            name, identity = places[_NAME], places[IDENTITY]
+            self._looks.append(lambda columns: map(eq, columns[name], columns[identity]))
         self.evidence = lru_cache(_MOST_KNOWN)(self._evidence)
 
     def codes(self, columns: Columns) -> list[Iterable[Code]]:
@@ -145,6 +135,8 @@ class Lens:
     def _evidence(self, codes: tuple[Code, ...]) -> Evidence:
         """Return the evidence that the codes of an alert stand for."""
         tokens: dict[str, Token] = dict.fromkeys(self._names)
-        tokens |= {column.name: column.token(code) for column, code in zip(self._telling, codes, strict=True)}
+        tokens |= {column.name: column.token(code) for column, code in zip(self._telling, codes, strict=False)}
+        if len(codes) > len(self._telling) and codes[-1] and tokens[_NAME] is None:
+            tokens[_NAME] = ECHO  # so it is of processes of the host, of which no name is expected
         shown = {name: token for name, token in tokens.items() if token != ABSENT}
         return evidence(tuple(shown), tuple(shown.values()))

@@ -87,7 +87,8 @@ class _Kind(IntEnum):
     NUMBERS = 1  # numbers of a vocabulary
     LONG = 2  # texts, longer than any that means something
     COUNT = 3  # numbers of no meaning
-    ANY = 4
+    TEXT = 4  # any texts
+    ANY = 5
 
 
 class Form:
@@ -128,6 +129,8 @@ class Form:
                 return isinstance(value, str) and len(value) >= self._least_chars and self.name not in BY_VALUE
             case _Kind.COUNT:
                 return type(value) is int and self._least_number <= value < ASSIGNED_FROM
+            case _Kind.TEXT:
+                return isinstance(value, str)
         return True
 
     @property
@@ -140,9 +143,14 @@ class Form:
         return self._kind in (_Kind.WORDS, _Kind.NUMBERS)
 
     @property
-    def is_any(self) -> bool:
-        """Say whether the type admits all scalars."""
-        return self._kind is _Kind.ANY
+    def is_open(self) -> bool:
+        """Say whether the type admits all texts, or all scalars."""
+        return self._kind >= _Kind.TEXT
+
+    @property
+    def is_text(self) -> bool:
+        """Say whether what the type admits are texts, apart from null and what is not shown."""
+        return self._kind in (_Kind.WORDS, _Kind.LONG, _Kind.TEXT)
 
     @property
     def may_be_missing(self) -> bool:
@@ -162,6 +170,8 @@ class Form:
             parts += [Annotated[str, Meta(min_length=self._least_chars, max_length=most_chars)]]
         elif self._kind is _Kind.COUNT:
             parts += [Annotated[int, Meta(ge=self._least_number, lt=ASSIGNED_FROM)]]
+        elif self._kind is _Kind.TEXT:
+            parts += [Annotated[str, Meta(max_length=most_chars)]]
         else:
             parts += [Annotated[str, Meta(max_length=most_chars)], int, float, bool, type(None)]
         return reduce(or_, parts)
@@ -175,7 +185,7 @@ class Form:
 
     def meanings(self, ignored: frozenset[Token] = frozenset()) -> dict[Any, Token]:
         """Return the values that mean something by themselves, of those that the type admits."""
-        found: dict[Any, Token] = dict(meanings(self.name)) if self.is_any else {}
+        found: dict[Any, Token] = dict(meanings(self.name)) if self.is_open else {}
         words = self._vocabulary.words if self.has_vocabulary else ()
         found |= {word: token for word in words if (token := meaning_of_value(self.name, word)) is not None}
         found = {value: token for value, token in found.items() if token not in ignored}

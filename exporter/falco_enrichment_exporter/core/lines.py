@@ -5,16 +5,16 @@ has been there; whoever reads a file keeps its offset at the start of that tail,
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Final
+
+import msgspec
 
 from falco_enrichment_exporter.core.search import search
 
 BLOCK_BYTES: Final = 256 * 1024
 
 
-@dataclass(frozen=True, slots=True)
-class Block:
+class Block(msgspec.Struct, frozen=True, gc=False):
     """Complete lines: ``data[start:end]``, which is empty or ends with a newline. Valid until the data changes.
 
     ``may_hold_oversize`` says that a line in it can be longer than the limit, so that each must be looked at.
@@ -40,6 +40,11 @@ class Block:
     def lines(self) -> list[bytes]:
         """Return every line, without its newline."""
         return bytes(self.view()).split(b"\n")[:-1]
+
+    def end_bytes(self, most_bytes: int) -> bytes:
+        """Return its last bytes."""
+        with memoryview(self.data) as data:
+            return bytes(data[max(self.start, self.end - most_bytes) : self.end])
 
     def last_line(self) -> bytes:
         """Return the last line, without its newline; there must be one."""

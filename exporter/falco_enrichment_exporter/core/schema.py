@@ -93,8 +93,9 @@ class Reader:
         """Return the counts by kind and evidence, and begin anew."""
         counts, self.counts = self.counts, Counter()
         found: defaultdict[RawKind, list[tuple[Evidence | None, int]]] = defaultdict(list)
-        for (hostname, priority, rule, *codes), count in counts.items():
-            found[hostname, SYSCALL, priority, rule].append((self._lens.evidence(tuple(codes)), count))
+        for key, count in counts.items():
+            hostname, priority, rule = key[:3]
+            found[hostname, SYSCALL, priority, rule].append((self._lens.evidence(key[3:]), count))
         return list(found.items())
 
 

@@ -14,6 +14,7 @@ from falco_enrichment_exporter.core.track import Track
 USAGE_RATIO: Final = "threadtable_usage_ratio"
 ALERT_RATIO: Final = "alert_missing_ratio"
 LEAST_ALERTS: Final = 20
+_RATIOS: Final = {ratio.name: ratio for ratio in RATIOS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +57,7 @@ def signal_value(track: Track, name: str, window: int, table_limit: int) -> floa
     if name == USAGE_RATIO:
         threads = intervals.gauge(track.fields, "falco.n_threads")
         return None if threads is None else threads / table_limit
-    ratio = next(ratio for ratio in RATIOS if ratio.name == name)
+    ratio = _RATIOS[name]
     return track.life.ratio(ratio.over, ratio.under, window)
 
 

@@ -27,7 +27,7 @@ class Track(msgspec.Struct):
     """
 
     fields: Fields
-    groups: set[Group]
+    groups: frozenset[Group]
     life: intervals.Life
     snapshots: int = 1
     restarts: int = 0
@@ -46,33 +46,29 @@ class Track(msgspec.Struct):
         return float(duration) if duration is not None and self.life.start_ns is not None else None
 
 
-def fill_zeros(fields: Fields) -> tuple[Fields, set[Group]]:
+def fill_zeros(fields: Fields) -> tuple[Fields, frozenset[Group]]:
     """Add the zeros that Falco left out, and tell which groups of fields are there.
 
     Falco omits counters that are 0 (``include_empty_values: false``): a member that this version and engine have, and
     whose group is present, is 0. A group that is absent stays unknown.
     """
-    groups = {group for group in map(catalog.group_of, fields) if group is not None}
+    groups = frozenset(filter(None, map(catalog.group_of, fields))) | {Group.WRAPPER}
     if "scap.n_evts" not in fields:
-        groups.discard(Group.KERNEL)  # n_drops_perc is printed without it too and proves nothing
-    groups.add(Group.WRAPPER)
+        groups -= {Group.KERNEL}  # n_drops_perc is printed without it too and proves nothing
     has_container_plugin = Group.PLUGINS in groups and any(key.startswith("plugins.container.") for key in fields)
     version = catalog.version_of(fields.get("falco.version"))
     engine = str(fields.get("scap.engine_name", ""))
-    filled = dict(fields)
-    for key, group in _omitted_at_zero(version, engine):
-        if group in groups and key not in filled and (has_container_plugin or not key.startswith("plugins.")):
-            filled[key] = 0
-    return filled, groups
+    zeros = _omitted_at_zero(version, engine, groups, has_container_plugin=has_container_plugin)
+    return fields | zeros | fields, groups  # in the order of the snapshot
 
 
 @lru_cache(maxsize=64)
-def _omitted_at_zero(version: catalog.Version | None, engine: str) -> list[tuple[str, Group]]:
-    return [
-        (field.key, field.group)
-        for field in catalog.FIELDS
-        if field.omitted_at_zero and field.is_known_to(version, engine)
-    ]
+def _omitted_at_zero(
+    version: catalog.Version | None, engine: str, groups: frozenset[Group], *, has_container_plugin: bool
+) -> Fields:
+    members = (field for field in catalog.FIELDS if field.omitted_at_zero and field.is_known_to(version, engine))
+    members = (field for field in members if has_container_plugin or not field.key.startswith("plugins."))
+    return {field.key: 0 for field in members if field.group in groups}
 
 
 def new_track(snapshot: Snapshot) -> Track:

@@ -33,18 +33,19 @@ def canonical(raw: dict[str, Any]) -> Fields:
     fields: Fields = {}
     for key, value in raw.items():
         name, factor = _base_unit(key, memory_unit)
-        if factor == 1 and type(value) is int and 0 <= value < 1 << 63:  # most are
+        kind = type(value)
+        if factor == 1 and (kind is int or kind is float) and 0 <= value < 1 << 63:  # most are
             fields[name] = value
             continue
         is_number = name in _NUMBERS
-        may_be_number = is_number or not isinstance(value, str) or (is_all_text and not key.startswith(_TEXT_PREFIXES))
+        may_be_number = is_number or kind is not str or (is_all_text and not key.startswith(_TEXT_PREFIXES))
         known = number(value) if may_be_number else None
         scaled = known if known is None or factor == 1 else number(known * factor)
         if is_number and not _is_possible(name, scaled):
             fields[name] = UNREADABLE
         elif scaled is not None:
             fields[name] = scaled
-        elif isinstance(value, str):
+        elif kind is str:
             fields[name] = value
     return fields
 

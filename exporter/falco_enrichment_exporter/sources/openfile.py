@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from falco_enrichment_exporter.core.intake import Intake
-from falco_enrichment_exporter.core.lines import Block, LineBuffer
+from falco_enrichment_exporter.core.lines import LineBuffer
 from falco_enrichment_exporter.core.rotation import FileFacts
 from falco_enrichment_exporter.sources.marks import (
     ANCHOR_BYTES,
@@ -39,7 +39,6 @@ class OpenFile:
     offset_bytes: int = 0
     read_to_bytes: int = 0
     is_skipping: bool = False
-    anchor: Anchor = NO_ANCHOR
     copy_of: "OpenFile | None" = None  # a file that was held open, which has the lines up to
     passed_bytes: int = 0
     delivered: Place | None = None  # how far that one was seen to deliver them; None: not seen
@@ -48,6 +47,8 @@ class OpenFile:
     sound: FileFacts = field(init=False)  # what it was before it became doubtful
     is_doubtful: bool = False  # it was written to: perhaps not at its end
     left_at: float | None = None  # since when another file has its path, or since it last grew; monotonic seconds
+    _before: bytes = b""  # what was read right before the offset
+    _anchor: Anchor | None = NO_ANCHOR  # None: not made of it yet
 
     def __post_init__(self) -> None:
         self.sound = self.facts
@@ -75,13 +76,15 @@ class OpenFile:
     def start_at(self, offset_bytes: int, anchor: Anchor = NO_ANCHOR, *, is_skipping: bool = False) -> None:
         """Go on reading from a start of a line; ``is_skipping``: from within a line that is too long."""
         self.offset_bytes = self.read_to_bytes = offset_bytes
-        self.anchor = anchor
+        self._before, self._anchor = b"", anchor
         self.is_skipping = is_skipping
 
     @property
     def place(self) -> Place:
         """How far this file was taken in, and by what to know the place again."""
-        return self.offset_bytes, self.anchor
+        if self._anchor is None:
+            self._anchor = anchor_of(self._before)
+        return self.offset_bytes, self._anchor
 
     @property
     def is_waiting(self) -> bool:
@@ -182,8 +185,10 @@ class OpenFile:
                     return
             position += count
             block = self.intake.take_read(buffer, count)
-            if block or buffer.has_dropped:
-                self.anchor = _anchor_after(block) if not buffer.has_dropped else NO_ANCHOR
+            if buffer.has_dropped:
+                self._before, self._anchor = b"", NO_ANCHOR
+            elif block:
+                self._before, self._anchor = block.end_bytes(ANCHOR_BYTES), None
             self.offset_bytes, self.is_skipping = position - buffer.tail_bytes, buffer.is_skipping
             new_bytes = max(position - self.read_to_bytes, 0)
             self.read_to_bytes += new_bytes
@@ -197,15 +202,17 @@ class OpenFile:
 
         What stood before it must do so after it was read; if that is nothing, its first bytes must.
         """
-        end, anchor = self.place
-        if self.content.descriptor is None or (position and anchor == NO_ANCHOR):
+        if self.content.descriptor is None or (position and self._anchor == NO_ANCHOR):
             return True
+        before, end = self._before, self.offset_bytes
         if not position:
             if not self.read_to_bytes and self.facts_now.size_bytes < self.facts.size_bytes:
                 return False  # what the look saw is gone, and none of it was read
-            anchor = anchor_of(piece[:ANCHOR_BYTES])
-            end = anchor[0]
-        return anchor_of(await self.bytes_at(end - anchor[0], anchor[0])) == anchor
+            before = bytes(piece[:ANCHOR_BYTES])
+            end = len(before)
+        elif not before:  # it is known from a mark
+            return await self.has_place(self.place)
+        return await self.bytes_at(end - len(before), len(before)) == before
 
     def forget_size(self) -> None:
         """Take notice that what a look saw stood in the file before it was emptied."""
@@ -220,8 +227,3 @@ class OpenFile:
         self.sound = replace(self.confirmed, size_bytes=max(self.confirmed.size_bytes, size_bytes))
         self.facts = replace(self.facts, size_bytes=size_bytes)
         self.is_doubtful = True
-
-
-def _anchor_after(block: Block) -> Anchor:
-    with memoryview(block.data) as data:
-        return anchor_of(data[max(block.start, block.end - ANCHOR_BYTES) : block.end])
