@@ -5,9 +5,10 @@ import gzip
 import sys
 import zlib
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import IO, Final
+
+from msgspec.structs import replace
 
 from falco_enrichment_exporter.commands import findings
 from falco_enrichment_exporter.core import records
