@@ -73,3 +73,11 @@ def test_the_wrappers_fields_are_zero_if_they_are_left_out() -> None:
     _, groups = fill_zeros({})
 
     assert groups == {Group.WRAPPER}
+
+
+@pytest.mark.parametrize("plugin", ["container", "k8smeta"])
+def test_containers_without_images_are_zero_only_if_their_plugin_counts(plugin: str) -> None:
+    """Another plugin's numbers tell nothing of them."""
+    fields, _ = fill_zeros({"falco.version": "0.44.1", f"plugins.{plugin}.n_containers": 3})
+
+    assert fields.get("plugins.container.n_missing_container_images") == (0 if plugin == "container" else None)
