@@ -11,7 +11,7 @@ from falco_enrichment_exporter.core.alerts import MAX_SOURCES, AlertCounts, Aler
 from falco_enrichment_exporter.core.catalog import SYSCALL
 from falco_enrichment_exporter.core.records import Alert, Head, Record, Rejection, Snapshot, classify, is_alert
 from falco_enrichment_exporter.core.schema import Alike
-from falco_enrichment_exporter.core.signals import SIGNALS, missing_ratios, signal_value
+from falco_enrichment_exporter.core.signals import SIGNALS, signal_value
 from falco_enrichment_exporter.core.track import Track, advance, age_seconds, new_track
 
 FIXED_TABLE_UNTIL: Final = (0, 38)
@@ -204,7 +204,7 @@ class Fleet:
         if source == SYSCALL:
             limit = self.thread_table_limit(track)
             counts = self.alerts.known_of(hostname) if hostname is not None else None
-            ratios = missing_ratios(counts) if counts is not None else {}
+            ratios = counts.missing_ratios if counts is not None else {}
             values = [*(signal_value(track, s.name, 1, limit) for s in SIGNALS), max(ratios.values(), default=None)]
             track.history = history.extended(track.history, values, is_correction=track.life.is_after_twin)
 

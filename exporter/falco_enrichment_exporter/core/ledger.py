@@ -8,10 +8,12 @@ from typing import Final
 import msgspec
 
 from falco_enrichment_exporter.core.completeness import Outcome, judge
+from falco_enrichment_exporter.core.domains import Domain
 from falco_enrichment_exporter.core.evidence import NOTHING, Counts, Evidence
 
 MOST_RECENT_ALERTS: Final = 500
 LEAST_RECENT_ALERTS: Final = 40
+LEAST_ALERTS: Final = 20
 RECENT_INTERVALS: Final = 5
 MOST_RECENT_SECONDS: Final = 6 * 3600
 OTHER_FIELD: Final = "(other)"
@@ -67,6 +69,7 @@ class HostCounts:
         "_last",
         "_missing",
         "_new",
+        "_ratios",
         "_recent",
         "_recent_alerts",
         "_since_ns",
@@ -81,6 +84,7 @@ class HostCounts:
         self._recent: defaultdict[Judgement, int] = defaultdict(int)
         self._before: defaultdict[Judgement, int] = defaultdict(int)
         self._last: _Shares | None = None  # the fields of both windows, if they have been read since
+        self._ratios: dict[Domain, float] | None = None  # the same
         self._recent_alerts = 0
         self._since_ns = 0
         self.revision = 0  # another one whenever the last alerts are others
@@ -112,7 +116,7 @@ class HostCounts:
             if self._recent_alerts >= MOST_RECENT_ALERTS:
                 self._end_window()
                 self._since_ns = 0  # the next snapshot tells the time
-        self._last = None
+        self._last = self._ratios = None
         self.revision += 1
 
     def _enter(self) -> None:
@@ -143,7 +147,7 @@ class HostCounts:
 
     def _end_window(self) -> None:
         self._before, self._recent, self._recent_alerts = self._recent, defaultdict(int), 0
-        self._last = None
+        self._last = self._ratios = None
         self.revision += 1
         if len(self._new) >= MOST_RECENT_ALERTS:
             self._enter()
@@ -174,6 +178,15 @@ class HostCounts:
     def recent_volume(self, domain: str) -> int:
         """Return how often the field of a domain that was judged most often was present or missing, of late."""
         return max(map(sum, self._shares().get(domain, {}).values()), default=0)
+
+    @property
+    def missing_ratios(self) -> Mapping[Domain, float]:
+        """The share of missing fields in the last alerts, for domains that enough of them show."""
+        if self._ratios is None:
+            known = [domain for domain in Domain if self.recent_volume(domain) >= LEAST_ALERTS]
+            shares = {domain: self.recent_share(domain) for domain in known}
+            self._ratios = {domain: missing / (present + missing) for domain, (present, missing) in shares.items()}
+        return self._ratios
 
     def worst(self, domain: str, most: int = 3) -> list[tuple[str, int, int]]:
         """Return the fields that were missing most, of late: name, how often missing, how often present or missing."""

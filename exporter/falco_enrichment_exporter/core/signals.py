@@ -6,14 +6,11 @@ from typing import Final
 from falco_enrichment_exporter.core import intervals
 from falco_enrichment_exporter.core.catalog import Group
 from falco_enrichment_exporter.core.causes import Cause
-from falco_enrichment_exporter.core.domains import Domain
-from falco_enrichment_exporter.core.ledger import HostCounts
 from falco_enrichment_exporter.core.series import IMAGE_RATIO, RATIOS, WINDOW_COUNTS
 from falco_enrichment_exporter.core.track import Track
 
 USAGE_RATIO: Final = "threadtable_usage_ratio"
 ALERT_RATIO: Final = "alert_missing_ratio"
-LEAST_ALERTS: Final = 20
 _RATIOS: Final = {ratio.name: ratio for ratio in RATIOS}
 
 
@@ -59,9 +56,3 @@ def signal_value(track: Track, name: str, window: int, table_limit: int) -> floa
         return None if threads is None else threads / table_limit
     ratio = _RATIOS[name]
     return track.life.ratio(ratio.over, ratio.under, window)
-
-
-def missing_ratios(counts: HostCounts) -> dict[Domain, float]:
-    """Return the share of missing fields in the last alerts, for domains that enough of them show."""
-    shares = {domain: counts.recent_share(domain) for domain in Domain if counts.recent_volume(domain) >= LEAST_ALERTS}
-    return {domain: missing / (present + missing) for domain, (present, missing) in shares.items()}

@@ -13,17 +13,9 @@ from falco_enrichment_exporter.core import intervals
 from falco_enrichment_exporter.core.catalog import SYSCALL, Version
 from falco_enrichment_exporter.core.causes import ORDER, TITLES, Cause, Pattern, next_step
 from falco_enrichment_exporter.core.domains import Domain
-from falco_enrichment_exporter.core.ledger import HostCounts
+from falco_enrichment_exporter.core.ledger import LEAST_ALERTS, HostCounts
 from falco_enrichment_exporter.core.series import IMAGE_RATIO, WINDOW_COUNTS
-from falco_enrichment_exporter.core.signals import (
-    ALERT_RATIO,
-    LEAST_ALERTS,
-    SIGNALS,
-    USAGE_RATIO,
-    Signal,
-    missing_ratios,
-    signal_value,
-)
+from falco_enrichment_exporter.core.signals import ALERT_RATIO, SIGNALS, USAGE_RATIO, Signal, signal_value
 from falco_enrichment_exporter.core.track import Track, age_seconds
 from falco_enrichment_exporter.core.words import duration
 
@@ -222,7 +214,7 @@ class HostJudge:
             self._skip(why, Cause.CONTAINER_RUNTIME, Cause.USER_MOUNTS)
             return
         causes: dict[Cause, list[tuple[float, Domain]]] = {}
-        ratios = missing_ratios(counts)
+        ratios = counts.missing_ratios
         self.judged |= {ALERT_RATIO} if ratios else set()
         for domain, ratio in ratios.items():
             if ratio:

@@ -13,7 +13,7 @@ from falco_enrichment_exporter.core.catalog import SYSCALL
 from falco_enrichment_exporter.core.domains import Domain
 from falco_enrichment_exporter.core.fleet import Fleet
 from falco_enrichment_exporter.core.ledger import HostCounts
-from falco_enrichment_exporter.core.signals import ALERT_RATIO, SIGNALS, missing_ratios, signal_value
+from falco_enrichment_exporter.core.signals import ALERT_RATIO, SIGNALS, signal_value
 from falco_enrichment_exporter.core.track import Track, age_seconds
 from falco_enrichment_exporter.core.verdicts import Finding, HostJudge, Limits, is_stale, judged_source
 from falco_enrichment_exporter.exposition.telemetry import SourceStatus
@@ -211,7 +211,7 @@ def _signals(track: Track | None, fleet: Fleet, counts: HostCounts | None) -> di
     """Return the newest value of every signal, and the values before it."""
     limit = fleet.thread_table_limit(track) if track is not None else 1
     values = {s.name: signal_value(track, s.name, 1, limit) if track is not None else None for s in SIGNALS}
-    values[ALERT_RATIO] = max(missing_ratios(counts).values(), default=None) if counts is not None else None
+    values[ALERT_RATIO] = max(counts.missing_ratios.values(), default=None) if counts is not None else None
     past = history.by_signal(track.history if track is not None else b"")
     return {name: {"value": value, "history": past[name]} for name, value in values.items()}
 
