@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from benchmarks import fleet, follow, idle, latency, log, memory, peers, reading
+from benchmarks import fleet, follow, idle, latency, log, memory, peers, reading, versions
 from benchmarks.process import BenchmarkError, allow_many_files
 from benchmarks.report import Table, machine
 
@@ -21,6 +21,9 @@ def arguments() -> argparse.Namespace:
         prog="python -m benchmarks", description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )
     parser.add_argument("--only", action="append", choices=SECTIONS, help="run this section; may be repeated")
+    parser.add_argument(
+        "--against", type=Path, metavar="DIR", help="only read with this and with another checkout in turn"
+    )
     parser.add_argument("--runs", type=int, default=3, help="runs of reading and following; the median counts")
     parser.add_argument("--alerts", type=int, default=750_000, help="alerts in the log; 750000 are 1 GB")
     parser.add_argument("--idle-seconds", type=float, default=30, help="how long nothing happens")
@@ -34,6 +37,8 @@ def arguments() -> argparse.Namespace:
 
 def sections(options: argparse.Namespace, made: log.Log, folder: Path) -> dict[str, Callable[[], Table]]:
     """Return how to run each section."""
+    if options.against is not None:
+        return {"versions": lambda: versions.measure(made, folder, options.against, options.runs)}
     return {
         "reading": lambda: reading.measure(made, folder, options.runs),
         "follow": lambda: follow.measure(made, folder, options.runs),
@@ -56,7 +61,7 @@ def main() -> int:
     has_failed = False
     with TemporaryDirectory(dir=options.cache, prefix="run-") as folder:
         for name, run in sections(options, made, Path(folder)).items():
-            if options.only is None or name in options.only:
+            if options.only is None or name in (*options.only, "versions"):
                 print(f"{name} ...", flush=True)
                 try:
                     table = run()

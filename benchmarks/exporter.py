@@ -17,10 +17,10 @@ MODES = {"snapshots only": ("--alerts.enabled=false",), "full": ()}
 _PREFIX = "falco_enrichment_"
 
 
-def environment(folder: Path) -> dict[str, str]:
-    """Return our environment without settings of the exporter; its state goes into a folder."""
+def environment(folder: Path, package: Path | None = None) -> dict[str, str]:
+    """Return our environment without settings of the exporter; its state goes into a folder. ``package``: run that."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("FALCO_ENRICHMENT_")}
-    return kept | {"XDG_STATE_HOME": str(folder / "state")}
+    return kept | {"XDG_STATE_HOME": str(folder / "state")} | ({"PYTHONPATH": str(package)} if package else {})
 
 
 @functools.cache
@@ -33,10 +33,10 @@ def knows(setting: str) -> bool:
 class Exporter(Server):
     """A running exporter that is ready."""
 
-    def __init__(self, folder: Path, source: Path, *flags: str) -> None:
+    def __init__(self, folder: Path, source: Path, *flags: str, package: Path | None = None) -> None:
         port = free_port()
         command = [*COMMAND, f"--source.paths={source}", f"--web.listen-address=127.0.0.1:{port}", *flags]
-        super().__init__(command, port=port, folder=folder, environment=environment(folder))
+        super().__init__(command, port=port, folder=folder, environment=environment(folder, package))
         try:
             self.wait_until_ready("/-/ready")
         except BenchmarkError:

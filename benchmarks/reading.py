@@ -2,6 +2,8 @@
 
 import os
 import statistics
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -29,15 +31,27 @@ class Cost:
         return statistics.median(self.cpu_seconds)
 
 
-def read_with_exporter(log: Log, folder: Path, mode: str, cost: Cost) -> None:
-    """Let the exporter read the log as a file that is born after its start; check what it has counted."""
+def read_with_exporter(
+    log: Log,
+    folder: Path,
+    mode: str,
+    cost: Cost,
+    *,
+    package: Path | None = None,
+    watching: Callable[[Exporter], AbstractContextManager[None]] = lambda _: nullcontext(),
+) -> None:
+    """Let the exporter read the log as a file that is born after its start; check what it has counted.
+
+    ``package`` is where another version of it is; ``watching`` is entered while it reads.
+    """
     with TemporaryDirectory(dir=folder) as own:
         path = Path(own) / "falco.jsonl"
-        with Exporter(Path(own), path, *MODES[mode]) as exporter:
+        with Exporter(Path(own), path, *MODES[mode], package=package) as exporter:
             exporter.wait_until_quiet()
             start, read_before = exporter.cpu_seconds, exporter.read_characters
-            os.link(log.path, path)
-            end = exporter.wait_until_read(log.size_bytes, read_before)
+            with watching(exporter):
+                os.link(log.path, path)
+                end = exporter.wait_until_read(log.size_bytes, read_before)
             cost.start_seconds.append(start)
             cost.cpu_seconds.append(end - start)
             cost.peak_mib.append(exporter.peak_mib)
