@@ -36,10 +36,10 @@ def arguments() -> argparse.Namespace:
 
 
 def sections(options: argparse.Namespace, made: log.Log, folder: Path) -> dict[str, Callable[[], Table]]:
-    """Return how to run each section."""
+    """Return how to run each section that is wanted."""
     if options.against is not None:
         return {"versions": lambda: versions.measure(made, folder, options.against, options.runs)}
-    return {
+    known: dict[str, Callable[[], Table]] = {
         "reading": lambda: reading.measure(made, folder, options.runs),
         "follow": lambda: follow.measure(made, folder, options.runs),
         "idle": lambda: idle.measure(made, folder, options.idle_seconds),
@@ -47,6 +47,7 @@ def sections(options: argparse.Namespace, made: log.Log, folder: Path) -> dict[s
         "memory": lambda: memory.measure(made, folder, options.line_bytes),
         "fleet": lambda: fleet.measure(options.cache, folder, options.hosts),
     }
+    return {name: run for name, run in known.items() if options.only is None or name in options.only}
 
 
 def main() -> int:
@@ -61,14 +62,13 @@ def main() -> int:
     has_failed = False
     with TemporaryDirectory(dir=options.cache, prefix="run-") as folder:
         for name, run in sections(options, made, Path(folder)).items():
-            if options.only is None or name in (*options.only, "versions"):
-                print(f"{name} ...", flush=True)
-                try:
-                    table = run()
-                    print(f"\n{table}", flush=True)
-                except BenchmarkError as error:
-                    print(f"{name} has FAILED: {error}", flush=True)
-                    has_failed = True
+            print(f"{name} ...", flush=True)
+            try:
+                table = run()
+                print(f"\n{table}", flush=True)
+            except BenchmarkError as error:
+                print(f"{name} has FAILED: {error}", flush=True)
+                has_failed = True
     return int(has_failed)
 
 

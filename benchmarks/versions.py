@@ -59,6 +59,8 @@ def measure(log: Log, folder: Path, other: Path, runs: int) -> Table:
             print(f"  run {number + 1}: {name}, {mode}", flush=True)
             cost, pieces = costs[name, mode]
             read_with_exporter(log, folder, mode, cost, package=packages[name], watching=pieces.watching)
+    if not all(pieces for _, pieces in costs.values()):
+        raise BenchmarkError("the log is too short to look at pieces of it: give more --alerts")
     return _table(log, costs, str(other), runs)
 
 
