@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from falco_enrichment_exporter.core import ledger
 from falco_enrichment_exporter.core.alerts import MAX_SOURCES, OVERFLOW, Limits
+from falco_enrichment_exporter.core.domains import Domain
 from falco_enrichment_exporter.core.fleet import Fleet, FleetState
 from falco_enrichment_exporter.core.ledger import (
     LEAST_RECENT_ALERTS,
@@ -275,12 +276,13 @@ def test_a_few_alerts_are_recent_for_some_hours() -> None:
 
 def test_whatever_changes_the_last_alerts_is_seen_at_the_next_reading() -> None:
     """Alerts, and the end of a window; the revision tells."""
-    host, judgement = HostCounts(), _judgement(is_missing=False)
+    host = HostCounts()
     revisions = [host.revision]
-    for count, volume in ((40, 40), (2, 42)):
-        host.add({judgement: count})
+    for is_missing, count, volume, ratio in ((False, 40, 40, 0), (True, 10, 50, 0.2)):
+        host.add({_judgement(is_missing=is_missing): count})
         revisions.append(host.revision)
         assert host.recent_volume("user_name") == volume
+        assert host.missing_ratios == {Domain.USER_NAME: ratio}
     for tick in (1, 10**12, 10**15):
         host.tick(tick, 60)
         revisions.append(host.revision)
@@ -288,6 +290,7 @@ def test_whatever_changes_the_last_alerts_is_seen_at_the_next_reading() -> None:
     assert revisions[2] == revisions[3]
     assert len(set(revisions)) == 5
     assert host.recent_volume("user_name") == 0
+    assert not host.missing_ratios
 
 
 def test_what_is_noted_of_a_host_stays_small() -> None:
