@@ -3,7 +3,9 @@
 import os
 import shutil
 import signal
+import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -18,11 +20,12 @@ pytestmark = pytest.mark.e2e
 MOST_IDLE_CORE = 0.1
 FEW_DESCRIPTORS = ("sh", "-c", 'ulimit -n 64; exec "$@"', "sh")
 # A user name space has limits of its own, so nobody else is harmed.
-_LIMITED = 'echo 0 >/proc/sys/user/{}; exec "$@"'
+_LIMITED = 'echo {} >/proc/sys/user/{}; exec "$@"'
 
 
-def _without(limit: str) -> tuple[str, ...]:
-    return ("unshare", "--user", "--map-root-user", "sh", "-c", _LIMITED.format(limit), "sh")
+def _with(limit: str) -> tuple[str, ...]:
+    name, _, most = limit.partition("=")
+    return ("unshare", "--user", "--map-root-user", "sh", "-c", _LIMITED.format(most, name), "sh")
 
 
 def _cpu_seconds(exporter: Exporter) -> float:
@@ -90,11 +93,11 @@ def test_more_files_than_descriptors_are_served_in_turn(follow: Follow, world: W
     counts(exporter, world, watch, within=20)
 
 
-@pytest.mark.parametrize("limit", ["max_inotify_instances", "max_inotify_watches"])
+@pytest.mark.parametrize("limit", ["max_inotify_instances=0", "max_inotify_watches=0", "max_inotify_watches=1"])
 def test_without_inotify_there_is_polling(follow: Follow, world: World, limit: str) -> None:
-    """N3: the kernel refuses; it is told once in the log and by a series, and every line is counted."""
+    """N3: the kernel refuses all, or files alone; a series and one log line say so, and every line is counted."""
     watch = Watch()
-    exporter = follow(world.log, is_notified=True, prefix=_without(limit))
+    exporter = follow(world.log, is_notified=True, prefix=_with(limit))
     world.write("first", 5)
     counts(exporter, world, watch)
     world.rotate()
@@ -102,7 +105,14 @@ def test_without_inotify_there_is_polling(follow: Follow, world: World, limit: s
     counts(exporter, world, watch)
 
     assert exporter.total("exporter_inotify_up") == 0
-    assert len([row for row in exporter.stderr.splitlines() if "inotify" in row]) == 1
+    assert len([row for row in exporter.stderr.splitlines() if "the kernel cannot tell" in row]) == 1
+
+
+def test_a_folder_that_cannot_be_watched_is_said_though_it_is_empty(follow: Follow, world: World) -> None:
+    """N3: there is no file yet of which the kernel could refuse to tell."""
+    world.log.unlink()
+    exporter = follow(world.log, is_notified=True, prefix=_with("max_inotify_watches=0"))
+    assert exporter.total("exporter_inotify_up") == 0
 
 
 @pytest.mark.parametrize("is_notified", [True, False])
@@ -199,16 +209,51 @@ def _run_over(folder: Path) -> None:
         (folder / f"x{number % 2}").unlink()
 
 
-def test_what_the_kernel_does_not_tell_is_found_by_looking(follow: Follow, world: World) -> None:
-    """N4: a write through a name in another folder makes no event in this one, as on a network file system."""
-    watch = Watch()
-    other = world.folder.with_name("elsewhere")
-    other.mkdir()
-    (other / "same.log").hardlink_to(world.log)
-    exporter = follow(world.log, is_notified=True, options=["--source.poll-interval=500ms"])
+@pytest.fixture
+def mount(request: pytest.FixtureRequest) -> Callable[[Path, Path], None]:
+    """Mount a file over another one, until the end of the test."""
+
+    def mount(file: Path, over: Path) -> None:
+        subprocess.run(["mount", "--bind", str(file), str(over)], check=True)
+        request.addfinalizer(lambda: subprocess.run(["umount", "--lazy", str(over)], check=False))
+
+    return mount
+
+
+def test_a_write_is_told_whatever_it_was_made_through(
+    follow: Follow, world: World, mount: Callable[[Path, Path], None]
+) -> None:
+    """N4: a container has the log alone mounted, and a file may have more than one name."""
+    watch, elsewhere = Watch(), world.folder.with_name("elsewhere")
+    elsewhere.mkdir()
+    for name in ("mounted.log", "linked.log"):
+        (elsewhere / name).touch()
+    mount(elsewhere / "mounted.log", world.log)
+    (world.folder / "linked.log").hardlink_to(elsewhere / "linked.log")
+    options = ["--source.poll-interval=60s"]
+    exporter = follow(world.log, world.folder / "linked.log", is_notified=True, options=options)
     for rule in ("first", "second"):
-        world.write(rule, 3, to=other / "same.log")
-        counts(exporter, world, watch, within=3)
+        for name in ("mounted.log", "linked.log"):
+            world.write(f"{rule} {name}", 3, to=elsewhere / name)
+        counts(exporter, world, watch)
+
+
+def test_what_the_kernel_does_not_tell_is_found_by_looking(
+    follow: Follow, world: World, mount: Callable[[Path, Path], None]
+) -> None:
+    """N4, D1: nothing is told of a file that is mounted over another one; that one is read to its end."""
+    watch, elsewhere = Watch(), world.folder.with_name("elsewhere")
+    elsewhere.mkdir()
+    exporter = follow(world.log, is_notified=True, options=["--source.poll-interval=500ms"])
+    world.write("first", 3)
+    counts(exporter, world, watch)
+    with world.log.open("ab", buffering=0) as falco:
+        world.write("new", 3, to=elsewhere / "falco.log")
+        mount(elsewhere / "falco.log", world.log)
+        world.write("late", 3, to=falco.fileno())
+        counts(exporter, world, watch)
+        world.write("new", 3)
+        counts(exporter, world, watch)
 
 
 @pytest.mark.parametrize("is_notified", [True, False], ids=["inotify", "polling"])

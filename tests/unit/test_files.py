@@ -696,3 +696,21 @@ def test_a_file_that_is_copied_and_truncated_while_it_is_looked_for_at_a_restart
 
     with asyncio.Runner(loop_factory=lambda: loop) as runner:
         runner.run(follow())
+
+
+def test_what_is_written_to_a_new_file_before_it_is_watched_is_read_at_once(tmp_path: Path) -> None:
+    """It was empty when it was opened, and the kernel told nobody of what came then."""
+    log = tmp_path / "falco.log"
+
+    async def follow() -> None:
+        following = Following()
+        async with following.run(tmp_path / "*.log", poll_seconds=60), asyncio.timeout(5):
+            following.looked.clear()
+            await following.looked.wait()  # the look that follows the first one at once
+            following.after_look = [lambda: append(log, lines("early", 5))]
+            log.touch()
+            assert await following.has_counted(5)
+            append(log, lines("later", 3))
+            assert await following.has_counted(8)
+
+    asyncio.run(follow())

@@ -49,7 +49,7 @@ class FileSource:
         tally: Tally,
         limit_bytes: int,
         poll_seconds: float,
-        notices: Notices | None = None,
+        notices: Notices[OpenFile] | None = None,
         most_open: int = 1 << 16,
         on_pipes: Callable[[Mapping[str, Identity]], None] = lambda _: None,
     ) -> None:
@@ -60,7 +60,8 @@ class FileSource:
         self._fleet = fleet
         self._tally = tally
         self._poll_seconds = poll_seconds
-        self._notices = notices or Notices(is_enabled=False)
+        self._notices: Notices[OpenFile] = notices or Notices(is_enabled=False)
+        self._watched: Mapping[OpenFile, FollowedPath] = {}
         self._on_pipes = on_pipes
         self._buffer = LineBuffer(limit_bytes, min(limit_bytes, READ_BYTES))
         self._warm = WarmSearch(fleet, limit_bytes)
@@ -120,17 +121,10 @@ class FileSource:
 
     # -- looking -------------------------------------------------------------------------------------------------
 
-    async def _take_news(self, news: News) -> bool:
+    async def _take_news(self, news: News[OpenFile]) -> bool:
         """Look at the files that were written to; True if what happened needs a look at everything."""
-        files: dict[OpenFile, FollowedPath] = {}
-        for path in news.written:
-            followed = self.paths.named(path)
-            if followed is not None:
-                files |= dict.fromkeys(followed.files, followed)
-            elif self._concerns(path):  # a rotated file, which is known by its inode only
-                files |= self.paths.left_files()
-        if files:
-            await self._look_at(files)
+        if news.written:
+            await self._look_at({file: self._watched[file] for file in news.written})
         if news.is_overflow:
             self._looker.trust_nothing()
         self._has_moved = news.is_overflow or any(self._concerns(path) for path in news.moved)
@@ -179,8 +173,17 @@ class FileSource:
         if self._known is None or self._has_moved or self._looker.was_whole:
             self._has_moved = False
             is_due = self._notices.watch(self._patterns.folders() | self.paths.folders())
+            await self._watch_files()
             self._tally.is_notified = self._notices.is_up
         return is_due
+
+    async def _watch_files(self) -> None:
+        """Be told of what is written to the files that are held open; look at what was not told before."""
+        self._watched = {file: followed for followed in self.paths for file in followed.files}
+        held = {file: number for file in self._watched if (number := file.content.descriptor) is not None}
+        new = self._notices.watch_files(held)
+        if new:
+            await self._look_at({file: self._watched[file] for file in new})
 
     def _look(self, known: dict[str, Known]) -> tuple[Sight, Listing | None]:
         """Look at the paths; if all is as it was, at the folders, too."""

@@ -1,8 +1,9 @@
-"""Be told by the kernel (inotify) that something happened in a folder; whoever is not told looks for himself.
+"""Be told by the kernel (inotify) that something happened; whoever is not told looks for himself.
 
-Folders are watched, not files: a rename is then seen at once, and a thousand files in a folder are one watch. What
-inotify does not tell (network file systems, lower layers of an overlay, a folder that is not there yet) is found by
-looking at the files every poll interval all the same.
+Open files are watched for what is written to them, whatever they are called by now; folders for what comes, goes and is
+renamed there. What others write into the same folder, as many do to /var/log, wakes nobody. What inotify does not tell
+(network file systems, lower layers of an overlay, a folder that is not there yet) is found by looking at the files
+every poll interval all the same.
 """
 
 import asyncio
@@ -11,9 +12,9 @@ import errno
 import logging
 import os
 import struct
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Generic, TypeVar
 
 COALESCE_SECONDS: Final = 0.02  # a busy log changes thousands of times a second
 _READ_BYTES: Final = 1 << 16
@@ -24,33 +25,37 @@ _IGNORED: Final = 0x8000
 # attrib, moved from, moved to, create, delete, delete self, move self
 _STRUCTURAL: Final = 0x4 | 0x40 | 0x80 | 0x100 | 0x200 | 0x400 | 0x800
 _ONLY_FOLDERS: Final = 0x01000000
+_LIMITS: Final = frozenset({errno.ENOSPC, errno.ENOMEM})
 
 _log = logging.getLogger(__name__)
 
+File = TypeVar("File", bound=Hashable)
+
 
 @dataclass(slots=True)
-class News:
-    """Paths that were written to, and paths that came, went or were changed otherwise; or more than can be told."""
+class News(Generic[File]):
+    """Files that were written to, and paths that came, went or were changed otherwise; or more than can be told."""
 
-    written: set[str] = field(default_factory=set)
+    written: set[File] = field(default_factory=set)
     moved: set[str] = field(default_factory=set)
     is_overflow: bool = False
 
 
-class Notices:
+class Notices(Generic[File]):
     """One inotify instance; without one (switched off, or limits of the kernel exhausted) ``wait`` only waits."""
 
     def __init__(self, *, is_enabled: bool = True) -> None:
         self._libc = ctypes.CDLL(None, use_errno=True)
         self._descriptor = self._open() if is_enabled else None
         self._folders: dict[int, str] = {}
-        self._are_all_watched = True
+        self._files: dict[int, File] = {}
+        self._refused: set[str] = set()  # of what the kernel does not tell: of all folders, or of all files
         self._woke_at = 0.0
 
     @property
     def is_up(self) -> bool:
-        """Say whether the kernel tells of every folder."""
-        return self._descriptor is not None and self._are_all_watched
+        """Say whether the kernel tells of every folder and file."""
+        return self._descriptor is not None and not self._refused
 
     def watch(self, folders: Iterable[str]) -> bool:
         """Watch these folders and no others; one that was replaced by another of its name is watched anew.
@@ -59,25 +64,30 @@ class Notices:
         """
         if self._descriptor is None:
             return False
-        watched: dict[int, str] = {}
-        refused = 0
-        for folder in folders:
-            mask = _MODIFY | _STRUCTURAL | _ONLY_FOLDERS
-            number = self._libc.inotify_add_watch(self._descriptor, os.fsencode(folder), mask)
-            if number >= 0:
-                watched[number] = folder
-            elif ctypes.get_errno() in (errno.ENOSPC, errno.ENOMEM):
-                refused = ctypes.get_errno()
-        for number in self._folders.keys() - watched.keys():
-            self._libc.inotify_rm_watch(self._descriptor, number)
+        added = {folder: self._add(folder, _STRUCTURAL | _ONLY_FOLDERS) for folder in folders}
+        self._note_refused("folders", {-number for number in added.values()} & _LIMITS)  # others are not there yet
+        watched = {number: folder for folder, number in added.items() if number >= 0}
+        self._remove(self._folders.keys() - watched.keys())
         is_more = not watched.keys() <= self._folders.keys()
         self._folders = watched
-        if refused and self._are_all_watched:
-            _warn(refused)
-        self._are_all_watched = not refused
         return is_more
 
-    async def wait(self, seconds: float) -> News:
+    def watch_files(self, files: Mapping[File, int]) -> set[File]:
+        """Watch these files, of which the descriptors are given, for what is written to them; and no others.
+
+        Return those that were not watched before: what has happened to them until now was not told.
+        """
+        if self._descriptor is None:
+            return set()
+        known = {file: number for number, file in self._files.items() if file in files}
+        added = {file: self._add(f"/proc/self/fd/{files[file]}", _MODIFY) for file in files.keys() - known.keys()}
+        self._note_refused("files", {-number for number in added.values() if number < 0})
+        watched = {number: file for file, number in (known | added).items() if number >= 0}
+        self._remove(self._files.keys() - watched.keys())
+        self._files = watched
+        return {file for file, number in added.items() if number >= 0}
+
+    async def wait(self, seconds: float) -> News[File]:
         """Return what happened; if nothing has, wait for it so long. With 0 it does not wait at all."""
         if self._descriptor is None:
             await asyncio.sleep(seconds)
@@ -103,6 +113,20 @@ class Notices:
             return None
         return descriptor
 
+    def _add(self, path: str, mask: int) -> int:
+        """Return the number of a watch, or a negative errno."""
+        number: int = self._libc.inotify_add_watch(self._descriptor, os.fsencode(path), mask)
+        return number if number >= 0 else -ctypes.get_errno()
+
+    def _remove(self, numbers: Iterable[int]) -> None:
+        for number in numbers:
+            self._libc.inotify_rm_watch(self._descriptor, number)
+
+    def _note_refused(self, what: str, errors: set[int]) -> None:
+        if errors and not self._refused:
+            _warn(min(errors))
+        self._refused = self._refused - {what} | ({what} if errors else set())
+
     async def _is_told(self, descriptor: int, seconds: float) -> bool:
         loop = asyncio.get_running_loop()
         told = asyncio.Event()
@@ -116,8 +140,8 @@ class Notices:
             loop.remove_reader(descriptor)
         return True
 
-    def _read(self, descriptor: int) -> News:
-        news = News()
+    def _read(self, descriptor: int) -> News[File]:
+        news: News[File] = News()
         try:
             while data := os.read(descriptor, _READ_BYTES):
                 self._take(data, news)
@@ -125,7 +149,7 @@ class Notices:
             pass
         return news
 
-    def _take(self, data: bytes, news: News) -> None:
+    def _take(self, data: bytes, news: News[File]) -> None:
         at = 0
         while at < len(data):
             number, mask, _, length = _EVENT.unpack_from(data, at)
@@ -136,9 +160,11 @@ class Notices:
                 news.is_overflow = True
             elif mask & _IGNORED:
                 self._folders.pop(number, None)
+                self._files.pop(number, None)
             elif folder is not None:
-                paths = news.written if mask & _MODIFY else news.moved
-                paths.add(os.path.join(folder, os.fsdecode(name)))
+                news.moved.add(os.path.join(folder, os.fsdecode(name)))
+            elif number in self._files:
+                news.written.add(self._files[number])
 
 
 def _warn(number: int) -> None:
