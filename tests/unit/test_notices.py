@@ -130,3 +130,24 @@ def test_without_the_kernel_nothing_is_told(tmp_path: Path) -> None:
         falco.write(b"more\n")
         assert told(notices) == News()
     assert not notices.is_up
+
+
+def test_news_end_a_wait_and_the_next_one_waits_again(tmp_path: Path, notices: Notices[str]) -> None:
+    """Whether the wait before ended by news or by the time."""
+
+    async def wait() -> None:
+        with (tmp_path / "falco.log").open("ab", buffering=0) as falco:
+            notices.watch_files({"falco": falco.fileno()})
+            for _ in range(2):
+                assert await notices.wait(0.01) == News()
+                waiting = asyncio.create_task(notices.wait(60))
+                await asyncio.sleep(0)
+                falco.write(b"more\n")
+                async with asyncio.timeout(5):
+                    assert await waiting == News(written={"falco"})
+                falco.write(b"more\n")
+                assert await notices.wait(0) == News(written={"falco"})
+            assert await notices.wait(0.01) == News()
+        notices.close()
+
+    asyncio.run(wait())
