@@ -76,7 +76,7 @@ class SteppedLoop(asyncio.SelectorEventLoop):
         self.before_call: Callable[[int], None] = lambda _: None
 
     def run_in_executor(  # type: ignore[override]  # it is done at once, so any future will do
-        self, executor: concurrent.futures.Executor | None, func: Callable[..., Any], *args: Any
+        self, _: concurrent.futures.Executor | None, func: Callable[..., Any], *args: Any
     ) -> asyncio.Future[Any]:
         """Make the call."""
         self.calls += 1
