@@ -22,6 +22,7 @@ Listing = list[tuple[str, FileFacts]]  # real paths of files, and what stat(2) s
 
 _COMPRESSED: Final = (PACKED, ".xz", ".zst", ".bz2")
 _KINDS: Final = ((stat.S_ISDIR, errno.EISDIR), (stat.S_ISSOCK, errno.ENXIO))
+_MANY_PATHS: Final = 150
 _MOST_LISTINGS: Final = 20  # while files are renamed
 _SETTLED_NS: Final = 2 * 10**9  # a folder may change again within the tick of its time
 
@@ -136,7 +137,8 @@ class Looker:
 
     As long as its folder is as it was, a path has the file that it had, which is asked by its descriptor: that costs
     half. Where the kernel tells of changes, it does to ask all files for nothing but their sizes, in one go: that costs
-    a sixth. When something was mounted, and every ``whole_seconds``, all paths are looked at. Blocking.
+    a sixth. When something was mounted, and every ``whole_seconds``, all paths are looked at; more seldom if they are
+    many. Blocking.
     """
 
     def __init__(
@@ -144,7 +146,7 @@ class Looker:
         have_mounts_changed: Callable[[], bool] = lambda: False,
         *,
         settled_ns: int = _SETTLED_NS,
-        whole_seconds: float = 30,
+        whole_seconds: float = 5,
     ) -> None:
         self._have_mounts_changed = have_mounts_changed
         self._settled_ns = settled_ns
@@ -187,7 +189,7 @@ class Looker:
         self.was_whole = self._have_mounts_changed() or time.monotonic() >= self._due
         if not self.was_whole:
             return same
-        self._due = time.monotonic() + self._whole_seconds
+        self._due = time.monotonic() + self._whole_seconds * max(len(self._held.paths) / _MANY_PATHS, 1)
         return set()
 
     def _stamp(self, folder: str) -> object:
