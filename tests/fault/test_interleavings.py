@@ -76,9 +76,10 @@ class SteppedLoop(asyncio.SelectorEventLoop):
         self.before_call: Callable[[int], None] = lambda _: None
 
     def run_in_executor(  # type: ignore[override]  # it is done at once, so any future will do
-        self, _: concurrent.futures.Executor | None, func: Callable[..., Any], *args: Any
+        self, executor: concurrent.futures.Executor | None, func: Callable[..., Any], *args: Any
     ) -> asyncio.Future[Any]:
         """Make the call."""
+        assert executor is None
         self.calls += 1
         self.before_call(self.calls)
         future = self.create_future()

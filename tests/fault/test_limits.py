@@ -249,11 +249,11 @@ def test_what_the_kernel_does_not_tell_is_found_by_looking(follow: Follow, world
         world.write("mounted", 3, to=elsewhere / "falco.log")
         with mounted(elsewhere / "falco.log", world.log):
             world.write("late", 3, to=falco.fileno())
-            counts(exporter, world, watch, within=3)
+            counts(exporter, world, watch)
             world.write("mounted", 3)
-            counts(exporter, world, watch, within=3)
+            counts(exporter, world, watch)
     world.write("again", 3)
-    counts(exporter, world, watch, within=3)
+    counts(exporter, world, watch)
 
 
 @pytest.mark.parametrize("is_notified", [True, False], ids=["inotify", "polling"])

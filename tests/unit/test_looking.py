@@ -5,11 +5,9 @@ import select
 import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from unittest.mock import patch
 
 import pytest
 
@@ -117,19 +115,6 @@ def test_a_folder_whose_time_was_set_back_is_no_known_one(log: Path, known: Know
     os.utime(log.parent, ns=(before.st_atime_ns, before.st_mtime_ns))
 
     assert looker.look({str(log): known}).paths == {str(log): facts_of(log.stat())}
-
-
-@pytest.mark.parametrize(("paths", "seconds"), [(1, 5), (150, 5), (300, 10)])
-def test_all_paths_are_looked_at_more_seldom_if_they_are_many(
-    log: Path, known: Known, paths: int, seconds: float
-) -> None:
-    """So that it costs the same a second, however many there are."""
-    looker = Looker()
-    many = {f"{log}{number or ''}": known for number in range(paths)}
-    for moment, was_whole in ((0, True), (seconds - 0.1, False), (seconds, True), (seconds + 1, False)):
-        with patch.object(time, "monotonic", lambda now=moment: now):
-            looker.look(many)
-        assert looker.was_whole == was_whole
 
 
 @pytest.mark.parametrize("fact", ["device", "inode", "size_bytes", "changed_ns"])

@@ -9,8 +9,6 @@ import errno
 import logging
 import os
 from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
 
 from msgspec.structs import replace
 
@@ -19,7 +17,7 @@ from falco_enrichment_exporter.core.lines import LineBuffer
 from falco_enrichment_exporter.core.rotation import Change, FileFacts, compare
 from falco_enrichment_exporter.exposition.telemetry import Tally
 from falco_enrichment_exporter.sources.follower import FollowedPath
-from falco_enrichment_exporter.sources.looking import Known, Listing, Looker, Mounts, Patterns, Sight, look_at_held
+from falco_enrichment_exporter.sources.looking import Known, Listing, Looker, Patterns, Sight, look_at_held
 from falco_enrichment_exporter.sources.marks import NO_ANCHOR, FileMark, Identity, identity_of
 from falco_enrichment_exporter.sources.notices import News, Notices
 from falco_enrichment_exporter.sources.openfile import OpenFile
@@ -31,9 +29,6 @@ from falco_enrichment_exporter.sources.warm import WarmSearch
 
 READ_BYTES = 256 << 10
 TURN_BYTES = 4 << 20
-
-Argument = TypeVar("Argument")
-Result = TypeVar("Result")
 
 _log = logging.getLogger(__name__)
 
@@ -70,9 +65,7 @@ class FileSource:
         self._on_pipes = on_pipes
         self._buffer = LineBuffer(limit_bytes, min(limit_bytes, READ_BYTES))
         self._warm = WarmSearch(fleet, limit_bytes)
-        self._mounts = Mounts()
-        self._looker = Looker(self._mounts.have_changed)
-        self._thread = ThreadPoolExecutor(1)  # of the loop's own threads each call wakes two
+        self._looker = Looker()
         self._known: dict[str, Known] | None = None  # of the paths, while nothing happens
         self._touched: set[FollowedPath] = set()  # since the last look at everything
         self._grown: dict[OpenFile, FollowedPath] = {}  # files that have more
@@ -124,12 +117,7 @@ class FileSource:
     async def close(self) -> None:
         """Close every file."""
         self._notices.close()
-        self._thread.shutdown(wait=False)
-        self._mounts.close()
         await self.paths.close()
-
-    def _in_thread(self, call: Callable[[Argument], Result], argument: Argument) -> asyncio.Future[Result]:
-        return asyncio.get_running_loop().run_in_executor(self._thread, call, argument)
 
     # -- looking -------------------------------------------------------------------------------------------------
 
@@ -148,7 +136,7 @@ class FileSource:
 
     async def _look_at(self, files: Mapping[OpenFile, FollowedPath]) -> None:
         held = {file.identity: number for file in files if (number := file.content.descriptor) is not None}
-        found = await self._in_thread(look_at_held, held)
+        found = await asyncio.to_thread(look_at_held, held)
         for file, followed in files.items():
             if file.identity in found:
                 await self._update(followed, file, found[file.identity])
@@ -164,7 +152,7 @@ class FileSource:
         if left:
             await self._look_at(left)
         known = self._known or self.paths.known()
-        sight, listing = await self._in_thread(self._look, known)
+        sight, listing = await asyncio.to_thread(self._look, known)
         self._known = None if sight.paths or left or listing else known  # until something is read
         for path, found in sight.paths.items():
             followed = self.paths[path]
@@ -182,12 +170,10 @@ class FileSource:
             self.paths.forget_gone(self._patterns)
         self._on_pipes(sight.pipes)
         is_due = False
-        has_news = self._known is None or self._has_moved
-        if has_news or self._looker.was_whole:
+        if self._known is None or self._has_moved or self._looker.was_whole:
             self._has_moved = False
             is_due = self._notices.watch(self._patterns.folders() | self.paths.folders())
-            if has_news:
-                await self._watch_files()
+            await self._watch_files()
             self._tally.is_notified = self._notices.is_up
         return is_due
 
@@ -201,10 +187,8 @@ class FileSource:
 
     def _look(self, known: dict[str, Known]) -> tuple[Sight, Listing | None]:
         """Look at the paths; if all is as it was, at the folders, too."""
-        named = self._patterns.expand()
-        if not all(map(known.__contains__, named)):
-            known = {path: known.get(path) or Known(os.path.dirname(path)) for path in named} | known
-        sight = self._looker.look(known, is_notified=self._notices.is_up)
+        named = {path: known.get(path) or Known(os.path.dirname(path)) for path in self._patterns.expand()}
+        sight = self._looker.look(named | known, is_notified=self._notices.is_up)
         return sight, None if sight.paths or self._opener.is_first else self._rotated.list_changed()
 
     async def _meet(self, followed: FollowedPath, found: FileFacts, now: float) -> None:

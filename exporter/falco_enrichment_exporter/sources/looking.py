@@ -6,13 +6,11 @@ import fnmatch
 import glob
 import os
 import re
-import select
 import stat
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from itertools import repeat
-from typing import IO, Final
+from typing import Final
 
 from falco_enrichment_exporter.core.rotation import FileFacts
 from falco_enrichment_exporter.sources.marks import Identity
@@ -22,7 +20,6 @@ Listing = list[tuple[str, FileFacts]]  # real paths of files, and what stat(2) s
 
 _COMPRESSED: Final = (PACKED, ".xz", ".zst", ".bz2")
 _KINDS: Final = ((stat.S_ISDIR, errno.EISDIR), (stat.S_ISSOCK, errno.ENXIO))
-_MANY_PATHS: Final = 150
 _MOST_LISTINGS: Final = 20  # while files are renamed
 _SETTLED_NS: Final = 2 * 10**9  # a folder may change again within the tick of its time
 
@@ -91,82 +88,29 @@ class Known:
     descriptor: int | None = None
 
 
-class _Held:
-    """The files of some paths that are held open, to be asked for their sizes in one go; and the other paths."""
-
-    def __init__(self, paths: Mapping[str, Known]) -> None:
-        self.paths = paths
-        self.folders = {known.folder for known in paths.values()}
-        held = [(known.descriptor, known.facts) for known in paths.values()]
-        sizes = {number: facts.size_bytes for number, facts in held if number is not None and facts is not None}
-        self.others = {path: known for path, known in paths.items() if known.facts is None or known.descriptor is None}
-        self._descriptors, self._sizes = list(sizes), list(sizes.values())
-
-    def has_known_sizes(self) -> bool:
-        """Say whether all files that are held have the size that they are known to have."""
-        try:
-            found = list(map(os.lseek, self._descriptors, repeat(0), repeat(os.SEEK_END)))  # reading seeks first
-        except OSError:
-            return False
-        return found == self._sizes
-
-
-class Mounts:
-    """Tells whether anything was mounted or unmounted since it was last asked; proc(5), "mounts", says how."""
-
-    def __init__(self) -> None:
-        self._poll = select.poll()
-        self._table: IO[bytes] | None = None
-        with contextlib.suppress(OSError):
-            self._table = open("/proc/self/mountinfo", "rb", buffering=0)  # noqa: SIM115
-            self._poll.register(self._table, select.POLLPRI)
-
-    def have_changed(self) -> bool:
-        """Say whether the table of mounts has changed; True as well if that cannot be said."""
-        return self._table is None or bool(self._poll.poll(0))
-
-    def close(self) -> None:
-        """Close the table."""
-        if self._table is not None:
-            self._table.close()
-            self._table = None
-
-
 class Looker:
     """Looks at paths again and again; what is as it was known to be is left out.
 
     As long as its folder is as it was, a path has the file that it had, which is asked by its descriptor: that costs
-    half. Where the kernel tells of changes, it does to ask all files for nothing but their sizes, in one go: that costs
-    a sixth. When something was mounted, and every ``whole_seconds``, all paths are looked at; more seldom if they are
-    many. Blocking.
+    half, and an eighth if only its size is asked for, which does where the kernel tells of changes. What does not show
+    so (a file that is mounted over another) is found by looking at all paths every ``whole_seconds``. Blocking.
     """
 
-    def __init__(
-        self,
-        have_mounts_changed: Callable[[], bool] = lambda: False,
-        *,
-        settled_ns: int = _SETTLED_NS,
-        whole_seconds: float = 5,
-    ) -> None:
-        self._have_mounts_changed = have_mounts_changed
+    def __init__(self, *, settled_ns: int = _SETTLED_NS, whole_seconds: float = 5) -> None:
         self._settled_ns = settled_ns
         self._whole_seconds = whole_seconds
         self._folders: dict[str, object] = {}
-        self._held = _Held({})
         self._due = 0.0
         self.was_whole = False  # the last look
 
     def look(self, paths: Mapping[str, Known], *, is_notified: bool = False) -> Sight:
-        """Look at these paths. A mapping that is given again must be as it was."""
+        """Look at these paths."""
         sight = Sight()
-        if paths is not self._held.paths:
-            self._held = _Held(paths)
-        same = self._unchanged(self._held.folders)
-        if is_notified and same == self._held.folders and self._held.has_known_sizes():
-            paths = self._held.others
+        is_as_known = _has_known_size if is_notified else _is_as_known
+        same = self._unchanged({known.folder for known in paths.values()})
         for path, known in paths.items():
             facts = known.facts
-            if known.descriptor is not None and known.folder in same and _is_as_known(known.descriptor, facts):
+            if known.descriptor is not None and known.folder in same and is_as_known(known.descriptor, facts):
                 continue
             try:
                 found = os.stat(path)
@@ -186,10 +130,10 @@ class Looker:
         stamps = {folder: self._stamp(folder) for folder in folders}
         same = {folder for folder, stamp in stamps.items() if stamp is not None and stamp == self._folders.get(folder)}
         self._folders = stamps
-        self.was_whole = self._have_mounts_changed() or time.monotonic() >= self._due
+        self.was_whole = time.monotonic() >= self._due
         if not self.was_whole:
             return same
-        self._due = time.monotonic() + self._whole_seconds * max(len(self._held.paths) / _MANY_PATHS, 1)
+        self._due = time.monotonic() + self._whole_seconds
         return set()
 
     def _stamp(self, folder: str) -> object:
@@ -200,6 +144,13 @@ class Looker:
             return None
         is_settled = max(found.st_ctime_ns, found.st_mtime_ns) < time.time_ns() - self._settled_ns
         return (found.st_dev, found.st_ino, found.st_mtime_ns, found.st_ctime_ns) if is_settled else None
+
+
+def _has_known_size(descriptor: int, facts: FileFacts | None) -> bool:
+    try:
+        return facts is not None and os.lseek(descriptor, 0, os.SEEK_END) == facts.size_bytes  # reading seeks first
+    except OSError:
+        return False
 
 
 def _is_as_known(descriptor: int, facts: FileFacts | None) -> bool:

@@ -50,7 +50,6 @@ class Notices(Generic[File]):
         self._folders: dict[int, str] = {}
         self._files: dict[int, File] = {}
         self._refused: set[str] = set()  # of what the kernel does not tell: of all folders, or of all files
-        self._told: asyncio.Future[None] | None = None  # not done as long as the loop watches for news
         self._woke_at = 0.0
 
     @property
@@ -104,8 +103,6 @@ class Notices(Generic[File]):
     def close(self) -> None:
         """Give the instance back."""
         if self._descriptor is not None:
-            if self._told is not None and not self._told.done():
-                self._told.get_loop().remove_reader(self._descriptor)
             os.close(self._descriptor)
             self._descriptor = None
 
@@ -131,20 +128,17 @@ class Notices(Generic[File]):
         self._refused = self._refused - {what} | ({what} if errors else set())
 
     async def _is_told(self, descriptor: int, seconds: float) -> bool:
-        """Wait until there is something to read. The loop goes on watching for it if there is nothing in time."""
-        if self._told is None:
-            loop = asyncio.get_running_loop()
-            self._told = loop.create_future()
-            loop.add_reader(descriptor, self._tell, self._told, descriptor)
-        told = self._told
-        await asyncio.wait([told], timeout=seconds)
-        if told.done():
-            self._told = None
-        return told.done()
-
-    def _tell(self, told: asyncio.Future[None], descriptor: int) -> None:
-        told.get_loop().remove_reader(descriptor)
-        told.set_result(None)
+        loop = asyncio.get_running_loop()
+        told = asyncio.Event()
+        loop.add_reader(descriptor, told.set)
+        try:
+            async with asyncio.timeout(seconds):
+                await told.wait()
+        except TimeoutError:
+            return False
+        finally:
+            loop.remove_reader(descriptor)
+        return True
 
     def _read(self, descriptor: int) -> News[File]:
         news: News[File] = News()
