@@ -11,6 +11,8 @@ import random
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, Final
 from unittest.mock import patch
@@ -26,7 +28,7 @@ from snapshots import make_fleet
 LINE_BYTES: Final = len(b"Falco says a 000000\n")
 GAPS: Final = (0, 0, 1, 1, 2, 3, 5, 8, 13)
 Step = Callable[[Path], None]
-Todo = list[tuple[int, Step]]
+Todo = list[tuple[int, Callable[[], object]]]
 
 
 @dataclass(frozen=True)
@@ -174,19 +176,27 @@ class Kept:
 
 @dataclass(frozen=True)
 class Play:
-    """What is followed, and what is to happen to the log meanwhile."""
+    """What is followed, with how many files open, and what is to happen to each log meanwhile."""
 
     loop: SteppedLoop
-    log: Path
+    logs: list[Path]
     pattern: str
     draw: random.Random
     pace: Pace
+    most_open: int
 
 
 async def follow(play: Play, todo: Todo, kept: Kept, *, end: int, save: int) -> Kept:
     """Follow a log until call ``end`` while all that is to do happens; return what was kept at call ``save``."""
     fleet, tally, loop = make_fleet(), Tally(), play.loop
-    source = FileSource([play.pattern], fleet=fleet, tally=tally, limit_bytes=1 << 20, poll_seconds=0.0001)
+    source = FileSource(
+        [play.pattern],
+        fleet=fleet,
+        tally=tally,
+        limit_bytes=1 << 20,
+        poll_seconds=0.0001,
+        most_open=play.most_open,
+    )
     begun, is_over, saved = loop.calls, asyncio.Event(), kept
 
     def now() -> Kept:
@@ -195,7 +205,7 @@ async def follow(play: Play, todo: Todo, kept: Kept, *, end: int, save: int) -> 
     def before_call(_: int) -> None:
         nonlocal saved
         while todo and loop.calls - begun >= todo[0][0]:
-            todo.pop(0)[1](play.log)
+            todo.pop(0)[1]()
         if loop.calls - begun == save:
             saved = now()
         if loop.calls - begun >= end:
@@ -221,11 +231,14 @@ async def follow(play: Play, todo: Todo, kept: Kept, *, end: int, save: int) -> 
 
 
 def draw_moments(play: Play, script: list[Step]) -> Todo:
-    """Let each step follow the one before it after some calls of the reader, often at once."""
-    moments = [1]
-    for _ in script[1:]:
-        moments.append(moments[-1] + play.draw.choice(play.pace.gaps))
-    return list(zip(moments, script, strict=True))
+    """Let each step of a log follow the one before it after some calls of the reader, often at once."""
+    todo: Todo = []
+    for log in play.logs:
+        moment = 1
+        for step in script:
+            todo.append((moment, partial(step, log)))
+            moment += play.draw.choice(play.pace.gaps)
+    return sorted(todo, key=itemgetter(0))
 
 
 async def live_once(play: Play, todo: Todo) -> Kept:
@@ -245,13 +258,16 @@ async def live_twice(play: Play, todo: Todo) -> Kept:
     return await follow(play, later, kept, end=end, save=end)
 
 
-def run(name: str, live: Callable[..., Any], pattern: str, pace: Pace, number: int) -> tuple[int, int, list[int]]:
+def run(
+    name: str, live: Callable[..., Any], pattern: str, pace: Pace, number: int, *, logs: int = 1, most_open: int = 99
+) -> tuple[int, int, list[int]]:
     """Play a script once; return the lines and lost bytes that were counted, and the moments of its steps."""
     draw = random.Random(f"{name} {number}")  # noqa: S311  a test must draw the same again
     with tempfile.TemporaryDirectory() as folder:
-        log = Path(folder) / "falco.log"
-        log.touch()
-        play = Play(SteppedLoop(), log, f"{folder}/{pattern}", draw, pace)
+        paths = [Path(folder, f"falco{number or ''}.log") for number in range(logs)]
+        for path in paths:
+            path.touch()
+        play = Play(SteppedLoop(), paths, f"{folder}/{pattern}", draw, pace, most_open)
         todo = draw_moments(play, SCRIPTS[name][1])
         moments = [moment for moment, _ in todo]
         with pace.kept(), asyncio.Runner(loop_factory=lambda: play.loop) as runner:
@@ -276,5 +292,23 @@ def test_every_line_is_counted_once_whenever_the_writer_comes_in_between(
         lines, lost_bytes, moments = run(name, live, pattern, pace, number)
         if (lines, lost_bytes) != (SCRIPTS[name][0], 0):
             wrong.append((number, moments, lines, lost_bytes))
+
+    assert not wrong
+
+
+@pytest.mark.e2e
+@pytest.mark.parametrize("live", [live_once, live_twice])
+@pytest.mark.parametrize("name", SCRIPTS)
+@pytest.mark.parametrize("most_open", [3, 5])
+def test_so_it_is_where_descriptors_are_few(name: str, live: Callable[..., Any], most_open: int) -> None:
+    """Three logs, and no room for all of their rotated files: one is closed for another.
+
+    What is counted as lost is not looked at: of a truncated file whose copy cannot be opened yet it may be too much.
+    """
+    wrong = []
+    for number in WHOLE.numbers[:15]:
+        lines, _, moments = run(name, live, "falco*.log", WHOLE, number, logs=3, most_open=most_open)
+        if lines != 3 * SCRIPTS[name][0]:
+            wrong.append((number, moments, lines))
 
     assert not wrong

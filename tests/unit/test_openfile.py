@@ -19,7 +19,7 @@ from falco_enrichment_exporter.sources.follower import FollowedPath
 from falco_enrichment_exporter.sources.looking import Patterns
 from falco_enrichment_exporter.sources.marks import ANCHOR_BYTES, NO_ANCHOR, anchor_of
 from falco_enrichment_exporter.sources.openfile import END_BYTES, PAUSE_BYTES, OpenFile
-from falco_enrichment_exporter.sources.paths import FollowedPaths
+from falco_enrichment_exporter.sources.paths import LINGER_SECONDS, FollowedPaths
 from falco_enrichment_exporter.sources.reading import facts_of
 from falco_enrichment_exporter.sources.shelf import Kin, Shelf
 from snapshots import make_fleet
@@ -311,18 +311,20 @@ def test_a_path_of_a_glob_is_known_while_what_was_rotated_from_there_is_followed
     paths = FollowedPaths(Shelf(make_fleet(), LIMIT_BYTES), 9, lambda _: False)
     base, place = paths[log], (2, anchor_of(b"x\n"))
     paths[rotated].places.append(place)
-    base.is_gone = True
-    paths.forget_gone(patterns)
+    base.gone_at, later = 0, LINGER_SECONDS + 1
+    paths.forget_gone(patterns, LINGER_SECONDS)  # what was rotated from there may not be open yet
+    assert [followed.path for followed in paths] == [log, rotated]
+    paths.forget_gone(patterns, later)
     assert [followed.path for followed in paths] == [rotated]
     assert paths.named(log) is base
     assert paths[log] is base
 
-    base.is_gone, paths[rotated].is_gone = False, True
-    paths.forget_gone(patterns)
+    base.gone_at, paths[rotated].gone_at = None, 0
+    paths.forget_gone(patterns, later)
     assert paths.named(rotated) is None
     assert list(base.places) == [place]
-    base.is_gone = True
-    paths.forget_gone(patterns)
+    base.gone_at = 0
+    paths.forget_gone(patterns, later)
     assert paths.named(log) is None
     assert not paths.folders()
 

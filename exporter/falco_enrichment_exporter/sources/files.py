@@ -72,7 +72,6 @@ class FileSource:
         self._failed: dict[OpenFile, FollowedPath] = {}  # could not be read, and are tried at each look
         self._rotated = RotatedFiles(self.paths, self.shelf, self._patterns)
         self._opener = Opener(self.paths, self.shelf, tally, self._warm)
-        self._is_starting = True
         self._has_moved = False  # something has, of which the kernel has told
 
     async def resume(self, state: PathsState) -> None:
@@ -86,7 +85,7 @@ class FileSource:
                 await self._go_on(followed, mark)
             except OSError as error:  # a folder that is not there yet, or a file that may not be read now
                 followed.parked = replace(mark, changed_ns=0)  # it is looked for at each look
-                self._lose(followed, error, 0)
+                self._lose(followed, error)
 
     async def _go_on(self, followed: FollowedPath, mark: FileMark) -> None:
         file = await self._opener.open_marked(followed, mark)
@@ -100,7 +99,7 @@ class FileSource:
         now = asyncio.get_running_loop().time
         is_due = await self._look_at_all()
         await self._warm.run()
-        self._is_starting = self._opener.is_first = False
+        self._opener.is_first = False
         due = now() + (0 if is_due else self._poll_seconds)
         while True:
             has_more = await self._read_turn()
@@ -158,7 +157,7 @@ class FileSource:
             followed = self.paths[path]
             self._touched.add(followed)
             if isinstance(found, OSError):
-                self._lose(followed, found, now)
+                self._lose(followed, found)
             else:
                 await self._meet(followed, found, now)
         await self._find_rotated(listing)
@@ -167,7 +166,7 @@ class FileSource:
             self._fleet.reject("unfinished")
             self._tally.lost["unfinished"] += unfinished
         if sight.paths:
-            self.paths.forget_gone(self._patterns)
+            self.paths.forget_gone(self._patterns, now)
         self._on_pipes(sight.pipes)
         is_due = False
         if self._known is None or self._has_moved or self._looker.was_whole:
@@ -205,7 +204,7 @@ class FileSource:
                 await self._go_on(followed, followed.parked)
                 followed.parked = None
             except OSError as error:
-                self._lose(followed, error, now)
+                self._lose(followed, error)
 
     async def _update(self, followed: FollowedPath, file: OpenFile, facts: FileFacts) -> None:
         self._known = None
@@ -218,8 +217,8 @@ class FileSource:
         is_shorter = compare(file.facts, least_bytes, facts) is Change.TRUNCATED
         if is_shorter and facts.changed_ns <= file.facts.changed_ns and not file.is_shorter_than(least_bytes):
             return  # more is known of it than what this look saw
-        if is_shorter or file.is_emptied:
-            await self._begin_anew(followed, file)
+        if (is_shorter or file.is_emptied) and not await self._begin_anew(followed, file):
+            return
         has_changed = file.is_doubtful or facts.changed_ns != file.facts.changed_ns
         file.is_doubtful = has_changed and file.read_to_bytes > 0  # of what was not read, nothing is to be doubted
         file.facts = facts
@@ -232,8 +231,11 @@ class FileSource:
         if file.has_more:
             self._grown.setdefault(file, followed)
 
-    async def _begin_anew(self, followed: FollowedPath, file: OpenFile) -> None:
-        """Read a file that was truncated or rewritten from its start, and what was not read of it from a copy."""
+    async def _begin_anew(self, followed: FollowedPath, file: OpenFile) -> bool:
+        """Read a file that was truncated or rewritten from its start, and what was not read of it from a copy.
+
+        False if it is parked instead: there was no room for copies that may have it.
+        """
         self._grown.setdefault(file, followed)  # so that it is not closed to make room for its copies
         offset_bytes = file.offset_bytes
         if file.is_waiting:
@@ -241,7 +243,7 @@ class FileSource:
             file.start_at(0)  # it is another file that delivers these lines
         elif offset_bytes:
             followed.places.append(file.place)
-        copies = await self._rotated.open_copies(followed)
+        copies, are_all = await self._rotated.open_copies(followed)
         await self._look_at(self.paths.holders(file.copies, followed))
         for copy in list(file.copies):
             if copy.is_waiting:  # it is its turn now to deliver what was not read of the original
@@ -253,10 +255,15 @@ class FileSource:
         unread = max(file.sound.size_bytes - offset_bytes, 0)
         is_delivered = any(copy.offset_bytes == offset_bytes for copy in copies)
         if unread and not is_delivered and not await self.paths.has_rest_of(file, followed):
+            if not are_all and file is followed.current:  # whether any of it is lost shows when there is
+                del self._grown[file]
+                await self.paths.park(followed)
+                return False
             self._tally.lost["truncated"] += unread
         self._tally.rotations["truncate"] += 1
         file.start_at(0)
         file.forget_size()
+        return True
 
     async def _fill(self, sight: Sight) -> None:
         """Give every path its file, held already or new; a link to one that is followed elsewhere is no other file."""
@@ -278,8 +285,8 @@ class FileSource:
                 if self._failed.keys().isdisjoint(followed.files):
                     followed.recover()
             except OSError as error:
-                self._lose(followed, error, 0)
-                if self._is_starting:
+                self._lose(followed, error)
+                if self._opener.is_first:
                     followed.unreadable = found
         if moved:
             await self._look_at(moved)  # once all are open that may be copies of them
@@ -303,8 +310,8 @@ class FileSource:
             followed.note_seen()
         self._touched.clear()
 
-    def _lose(self, followed: FollowedPath, error: OSError, now: float) -> None:
-        if followed.fail(error, now):
+    def _lose(self, followed: FollowedPath, error: OSError) -> None:
+        if followed.fail(error, asyncio.get_running_loop().time()):
             self._tally.errors[errno.errorcode.get(error.errno or 0, "unknown")] += 1
             _log.warning("source cannot be read", extra={"path": followed.label, "error": error.strerror or str(error)})
 
@@ -313,30 +320,35 @@ class FileSource:
     async def _read_turn(self) -> bool:
         """Read a bounded piece of every file that has grown, in turn; tell whether any has more."""
         for file, followed in list(self._grown.items()):
+            if file not in self._grown:
+                continue  # it was parked meanwhile
             self._known = None
             self._failed.pop(file, None)
             try:
                 await self._read(followed, file)
             except OSError as error:
-                self._lose(followed, error, 0)
-                del self._grown[file]
+                self._lose(followed, error)
+                self._grown.pop(file, None)
                 if error.errno == errno.ESTALE and file is followed.current:  # of a network file system
                     await self.paths.park(followed, is_stale=True)
                 else:
                     self._failed[file] = followed
             else:
                 if not file.has_more:
-                    del self._grown[file]
+                    self._grown.pop(file, None)
         return bool(self._grown)
 
     async def _read(self, followed: FollowedPath, file: OpenFile) -> None:
         if file is followed.current and any(left.has_more and left not in self._failed for left in followed.left):
             return  # the older lines first
-        if file.is_doubtful and await file.is_rewritten():
-            await self._begin_anew(followed, file)
+        if file.is_doubtful and await file.is_rewritten() and not await self._begin_anew(followed, file):
+            return
+        before = file.place
         if file.may_be_copy:
             kin = self.paths.kin(followed)
             await self._look_at({other: path for path in kin for other in path.files})
+            if file not in self._grown:
+                return  # it was parked
             await self.shelf.pass_known(file, kin_of(kin))
         if file.is_waiting or (file.copy_of is not None and file.may_be_copy):
             # What it has more may be of the original, too; or it comes behind the lines that are waited for.
@@ -344,7 +356,7 @@ class FileSource:
             return
         if not file.read_to_bytes:
             followed.hand_on_fragments(file)
-        copies, before = file.waiting, file.place
+        copies = file.waiting
         # No further than a copy goes that leaves its lines to this file: then the copy can tell whether they were read.
         most_bytes = min([TURN_BYTES, *(copy.passed_bytes - file.read_to_bytes for copy in copies)])
         async for new_bytes in file.read(self._buffer, most_bytes):

@@ -24,7 +24,7 @@ class FollowedPath:
     path: str
     is_up: bool = False
     failure: int = 0  # the errno with which it could not be read
-    is_gone: bool = False
+    gone_at: float | None = None  # since when there is nothing under the path; monotonic seconds
     has_had_file: bool = False
     changed_ns: int = 0  # when the file that was last there was last written to
     unreadable: FileFacts | None = None  # at the start: what that file held then is not new when it can be read
@@ -106,9 +106,11 @@ class FollowedPath:
         """Note that the path cannot be read; say whether that is news."""
         is_news = error.errno != self.failure
         self.is_up, self.failure = False, error.errno or -1
-        self.is_gone = isinstance(error, FileNotFoundError)
-        if self.is_gone:
-            self.leave_current(now)
+        if not isinstance(error, FileNotFoundError):
+            self.gone_at = None
+            return is_news
+        self.gone_at = now if self.gone_at is None else self.gone_at
+        self.leave_current(now)
         return is_news
 
     def note_seen(self) -> None:
@@ -118,7 +120,7 @@ class FollowedPath:
 
     def recover(self) -> None:
         """Note that the path can be read."""
-        self.is_up, self.failure, self.is_gone = True, 0, False
+        self.is_up, self.failure, self.gone_at = True, 0, None
 
     def hand_on_fragments(self, file: OpenFile) -> None:
         """Let a line that was split before a rotation be completed behind it: the runtime splits across files."""

@@ -61,6 +61,7 @@ class Opener:
         if file is not None:
             return file
         if await self._is_delivered(followed, mark) or identity_of(mark.facts) in self._paths.identities():
+            followed.places.append(mark.place)  # for other copies
             return None  # another mark has led to it, or to a copy of it
         unread = max(mark.size_bytes - mark.place[0], 0)
         if _identity_under(followed.path) == identity_of(mark.facts):

@@ -188,7 +188,7 @@ class FollowedPaths:
                 self._paths[followed.path] = self._paths.pop(followed.path)  # so the next time it is another's turn
                 return
         for file, followed in self.left_files().items():
-            if self._is_quiet(file) and not file.lag_bytes:
+            if self._is_quiet(file) and file.offset_bytes >= file.facts_now.size_bytes:
                 await self.release(followed, file)
                 return
         raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
@@ -208,9 +208,10 @@ class FollowedPaths:
                 unfinished += [file.lag_bytes] if file.lag_bytes else []
         return unfinished
 
-    def forget_gone(self, patterns: Patterns) -> None:
-        """Forget the paths of a glob whose files are gone, not what was read there; paths that are named stay."""
-        gone = [path for path, followed in self._paths.items() if followed.is_gone and not followed.marks()]
+    def forget_gone(self, patterns: Patterns, now: float) -> None:
+        """Forget the paths of a glob whose files are gone for a while; paths that are named stay."""
+        since = {path: followed.gone_at for path, followed in self._paths.items() if not followed.marks()}
+        gone = [path for path, gone_at in since.items() if gone_at is not None and now - gone_at > LINGER_SECONDS]
         for path in [path for path in gone if path not in patterns]:
             self._forgotten[path] = forgotten = self._paths.pop(path)
             heirs = [other for other in self.near(forgotten) if other.path in self._paths]  # those are stored
@@ -231,7 +232,8 @@ class FollowedPaths:
         await self._shelf.close(file)
 
     def _is_quiet(self, file: OpenFile) -> bool:
-        return not file.has_more and not self._is_busy(file)
+        is_waited_for = file.is_waiting or bool(file.waiting)  # once it is closed, nobody would know who delivers what
+        return not file.has_more and not is_waited_for and not self._is_busy(file)
 
     async def park(self, followed: FollowedPath, *, is_stale: bool = False) -> None:
         """Close the current file; it is opened again once it has changed, or at the next look if it is stale."""

@@ -42,8 +42,8 @@ class RotatedFiles:
         followed = self._paths if found else ()
         return [(path, file) for path in followed for file in await self._open(path, found)]
 
-    async def open_copies(self, followed: FollowedPath) -> list[OpenFile]:
-        """Open what may have been copied from a path before its file was truncated."""
+    async def open_copies(self, followed: FollowedPath) -> tuple[list[OpenFile], bool]:
+        """Open what may have been copied from a path before its file was truncated; say whether that was all of it."""
         files: list[OpenFile] = []
         for _ in range(MOST_LISTINGS):
             had_more, self.has_more = self.has_more, False
@@ -51,8 +51,8 @@ class RotatedFiles:
             files += await self._open(followed, self._strangers(found, is_followed=True))
             if not self.has_more:
                 self.has_more = had_more
-                break
-        return files
+                return files, True
+        return files, False
 
     def _strangers(self, found: Listing, *, is_followed: bool = False) -> Listing:
         """Leave out what is held open, older than the start, just being packed, or soon to be opened as followed."""
