@@ -24,6 +24,7 @@ from falco_enrichment_exporter.sources.files import FileSource
 from falco_enrichment_exporter.sources.marks import Identity
 from falco_enrichment_exporter.sources.notices import Notices
 from falco_enrichment_exporter.sources.paths import PathsState
+from falco_enrichment_exporter.sources.reading import facts_of
 from snapshots import make_fleet
 
 LOOKS = 10  # after which everything must have been found
@@ -129,6 +130,28 @@ def test_a_truncated_file_is_not_closed_to_make_room_for_its_copy(tmp_path: Path
     asyncio.run(follow())
 
 
+def test_what_could_not_be_opened_at_the_first_start_is_old_after_the_next_one_too(tmp_path: Path) -> None:
+    """There was no room for it: what it had then is skipped, and what came while we were down is counted."""
+    log, other, new = (tmp_path / f"{name}.log" for name in ("a", "b", "c"))
+    append(log, lines("old", 5))
+    append(other, lines("old", 7))
+
+    async def follow() -> None:
+        async with Following().run(log) as source:
+            source.paths[str(other)].unreadable = facts_of(other.stat())
+            state = source.paths.dump()
+        for path in (log, other, new):
+            append(path, lines("down", 3))
+        following = Following()
+        async with following.run(log, other, new, most_open=1, state=state) as source:
+            assert await following.counted() == 9
+            assert not source.paths.dump().unreadable
+        assert following.tally.skipped_bytes == len(lines("old", 7))
+        assert not sum(following.tally.lost.values())
+
+    asyncio.run(follow())
+
+
 def test_a_file_that_was_emptied_under_a_read_and_is_as_long_as_before_is_read_whole(tmp_path: Path) -> None:
     """What the read has found out is known at the next look, which finds the size and the time of the one before."""
     log = tmp_path / "falco.log"
@@ -206,6 +229,35 @@ def test_a_stale_handle_of_a_network_file_system_costs_no_line(tmp_path: Path, t
                 assert source.shelf.open_files == 1
         assert not stale
         assert sum(following.tally.errors.values()) >= 1
+        assert not sum(following.tally.lost.values())
+
+    asyncio.run(follow())
+
+
+@pytest.mark.parametrize("is_truncated", [True, False])
+def test_a_stale_handle_of_a_file_that_was_copied_costs_no_line(tmp_path: Path, *, is_truncated: bool) -> None:
+    """Its copy delivers what was not read of it, also if it is emptied before it is opened again."""
+    log, copy = tmp_path / "falco.log", tmp_path / "falco.log.1"
+    log.touch()
+    stale, read = [OSError(errno.ESTALE, os.strerror(errno.ESTALE))], os.preadv
+
+    def read_unless_stale(number: int, pieces: list[memoryview], position: int, flags: int) -> int:
+        if copy.exists() and os.fstat(number).st_ino == log.stat().st_ino and position == len(lines("a", 10)) and stale:
+            if is_truncated:
+                os.truncate(log, 0)
+                append(log, lines("b", 3))
+            raise stale.pop()
+        return read(number, pieces, position, flags)
+
+    async def follow() -> None:
+        following = Following()
+        with patch.object(os, "preadv", read_unless_stale), patch.object(files, "TURN_BYTES", len(lines("a", 5))):
+            async with following.run(log):
+                following.after_look += [lambda: append(log, lines("a", 30)), lambda: shutil.copyfile(log, copy)]
+                assert await following.counted() == 30 + 3 * is_truncated
+                append(copy, lines("more", 2))
+                assert await following.counted() == 32 + 3 * is_truncated
+        assert not stale
         assert not sum(following.tally.lost.values())
 
     asyncio.run(follow())

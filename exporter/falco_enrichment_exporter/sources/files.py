@@ -242,7 +242,7 @@ class FileSource:
             file.leave_to(None)
             file.start_at(0)  # it is another file that delivers these lines
         elif offset_bytes:
-            followed.places.append(file.place)
+            followed.remember(file.place)
         copies, are_all = await self._rotated.open_copies(followed)
         await self._look_at(self.paths.holders(file.copies, followed))
         for copy in list(file.copies):
@@ -330,6 +330,9 @@ class FileSource:
                 self._lose(followed, error)
                 self._grown.pop(file, None)
                 if error.errno == errno.ESTALE and file is followed.current:  # of a network file system
+                    for copy, path in self.paths.holders(file.waiting, followed).items():
+                        copy.take_over()
+                        self._note_growth(path, copy)
                     await self.paths.park(followed, is_stale=True)
                 else:
                     self._failed[file] = followed

@@ -75,6 +75,11 @@ class FollowedPath:
         """How far files were taken in that are not open: closed, truncated, or parked."""
         return [*self.places, self.parked.place] if self.parked is not None else list(self.places)
 
+    def remember(self, place: Place) -> None:
+        """Note how far a file was taken in that is no longer read there: a copy of it goes on behind."""
+        if place not in self.places:
+            self.places.append(place)
+
     def marks(self) -> list[FileMark]:
         """Say how far every file was taken in."""
         marks = [self.mark(file) for file in self.files]

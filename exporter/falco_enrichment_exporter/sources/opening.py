@@ -41,7 +41,7 @@ class Opener:
         elif (old := self._old_part(followed, file)) is not None:
             self._tally.skipped_bytes += old
             await self._warm.add(file, old)
-        followed.has_had_file = True
+        followed.has_had_file, followed.unreadable = True, None
         return file
 
     def _old_part(self, followed: FollowedPath, file: OpenFile) -> int | None:
@@ -61,13 +61,13 @@ class Opener:
         if file is not None:
             return file
         if await self._is_delivered(followed, mark) or identity_of(mark.facts) in self._paths.identities():
-            followed.places.append(mark.place)  # for other copies
+            followed.remember(mark.place)  # for other copies
             return None  # another mark has led to it, or to a copy of it
         unread = max(mark.size_bytes - mark.place[0], 0)
         if _identity_under(followed.path) == identity_of(mark.facts):
             self._tally.rotations["truncate"] += 1
             self._tally.lost["truncated"] += unread
-            followed.places.append(mark.place)
+            followed.remember(mark.place)
             followed.has_had_file = False  # it is no other file that will be opened
         else:
             self._tally.lost["gone"] += unread

@@ -22,11 +22,15 @@ _CLOCK_TICK_NS: Final = 10**7  # the times of files go in steps
 
 
 class PathsState(msgspec.Struct, frozen=True):
-    """How far every file was taken in, closed and truncated ones too, and when each path was last looked at."""
+    """How far every file was taken in, closed and truncated ones too, and when each path was last looked at.
+
+    ``unreadable`` are files that could not be read since the start without history: what they held then is not new.
+    """
 
     files: list[FileMark]
     places: list[tuple[bytes, Place]]
     seen_ns: dict[bytes, int]
+    unreadable: dict[bytes, FileFacts] = {}
 
 
 class FollowedPaths:
@@ -113,6 +117,7 @@ class FollowedPaths:
             files=self.marks(),
             places=[(os.fsencode(followed.path), place) for followed in self for place in followed.places],
             seen_ns={os.fsencode(followed.path): followed.seen_ns for followed in self},
+            unreadable={os.fsencode(followed.path): facts for followed in self if (facts := followed.unreadable)},
         )
 
     def restore(self, state: PathsState) -> None:
@@ -120,6 +125,7 @@ class FollowedPaths:
         for name, seen_ns in state.seen_ns.items():
             followed = self[os.fsdecode(name)]
             followed.changed_ns = followed.seen_ns = seen_ns
+            followed.unreadable = state.unreadable.get(name)
         for name, place in state.places:
             self[os.fsdecode(name)].places.append(place)
         for mark in state.files:
@@ -188,7 +194,7 @@ class FollowedPaths:
                 self._paths[followed.path] = self._paths.pop(followed.path)  # so the next time it is another's turn
                 return
         for file, followed in self.left_files().items():
-            if self._is_quiet(file) and file.offset_bytes >= file.facts_now.size_bytes:
+            if self._is_quiet(file) and file.is_shorter_than(file.offset_bytes + 1):
                 await self.release(followed, file)
                 return
         raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
@@ -227,8 +233,7 @@ class FollowedPaths:
     async def release(self, followed: FollowedPath, file: OpenFile) -> None:
         """Close a file that is no longer under its path; a copy of it is known by the place that was reached."""
         followed.left.remove(file)
-        if file.place not in followed.places:
-            followed.places.append(file.place)
+        followed.remember(file.place)
         await self._shelf.close(file)
 
     def _is_quiet(self, file: OpenFile) -> bool:
