@@ -58,7 +58,7 @@ def _wait_for_the_disk(*_: Any) -> int:
 
 
 WHOLE: Final = Pace(tuple(range(100)), 1 << 20, 1 << 18, is_cached=True, looks=60, gaps=GAPS)
-IN_TURN: Final = replace(WHOLE, numbers=tuple(range(12)), looks=150)  # of many files, each is open for a while
+IN_TURN: Final = replace(WHOLE, numbers=(*range(10), 37, 44), looks=150)  # of many files, each is open for a while
 # Three lines a turn, two at most at once, and a part of the next: a backlog of five is one that takes a while.
 IN_PIECES: Final = Pace(
     (*range(10), 12, 19, 21, 30, 38, 44, 47, 89, 98, 142, 158),
@@ -228,6 +228,7 @@ async def follow(play: Play, todo: Todo, kept: Kept, *, end: int, save: int) -> 
     with pytest.raises(asyncio.CancelledError):
         await following
     await source.close()
+    assert not tally.errors["EBADF"]  # nothing that was closed is read
     return saved
 
 
@@ -304,12 +305,12 @@ def test_every_line_is_counted_once_whenever_the_writer_comes_in_between(
 def test_so_it_is_where_descriptors_are_few(name: str, live: Callable[..., Any], most_open: int) -> None:
     """Three logs, and no room for all of their rotated files: one is closed for another.
 
-    What is counted as lost is not looked at: of a truncated file whose copy cannot be opened yet it may be too much.
+    Only in a life after a restart more may be counted as lost than is: of a file that is truncated in that moment.
     """
     wrong = []
     for number in IN_TURN.numbers:
-        lines, _, moments = run(name, live, "falco*.log", IN_TURN, number, logs=3, most_open=most_open)
-        if lines != 3 * SCRIPTS[name][0]:
-            wrong.append((number, moments, lines))
+        lines, lost_bytes, moments = run(name, live, "falco*.log", IN_TURN, number, logs=3, most_open=most_open)
+        if lines != 3 * SCRIPTS[name][0] or (lost_bytes and live is live_once):
+            wrong.append((number, moments, lines, lost_bytes))
 
     assert not wrong

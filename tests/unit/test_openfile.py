@@ -305,6 +305,26 @@ def test_a_file_that_cannot_be_looked_at_has_nothing_of_another_one(tmp_path: Pa
     asyncio.run(ask())
 
 
+def test_a_rotated_file_that_has_grown_is_not_closed_for_another(tmp_path: Path) -> None:
+    """Though no look has seen it yet: nothing would lead to it again."""
+    path = tmp_path / "falco.log"
+    path.touch()
+
+    async def ask() -> None:
+        shelf = Shelf(make_fleet(), LIMIT_BYTES)
+        paths = FollowedPaths(shelf, 1, lambda _: False)
+        followed = paths[str(path)]
+        followed.left.append(await shelf.open(str(path)))
+        path.write_bytes(b"late\n")
+        with pytest.raises(OSError, match="Too many open files"):
+            await paths.make_room()
+        path.write_bytes(b"")
+        await paths.make_room()
+        assert not followed.left
+
+    asyncio.run(ask())
+
+
 def test_a_path_of_a_glob_is_known_while_what_was_rotated_from_there_is_followed() -> None:
     """It comes back as it was, with all that was read there; once nothing of its kind is left, nothing is kept."""
     log, rotated, patterns = "/logs/falco.log", "/logs/falco.log.1", Patterns(["/logs/falco.log*"])
