@@ -346,7 +346,6 @@ class FileSource:
             return  # the older lines first
         if file.is_doubtful and await file.is_rewritten() and not await self._begin_anew(followed, file):
             return
-        before = file.place
         if file.may_be_copy:
             kin = self.paths.kin(followed)
             await self._look_at({other: path for path in kin for other in path.files})
@@ -359,7 +358,7 @@ class FileSource:
             return
         if not file.read_to_bytes:
             followed.hand_on_fragments(file)
-        copies = file.waiting
+        copies, before = file.waiting, file.place
         # No further than a copy goes that leaves its lines to this file: then the copy can tell whether they were read.
         most_bytes = min([TURN_BYTES, *(copy.passed_bytes - file.read_to_bytes for copy in copies)])
         async for new_bytes in file.read(self._buffer, most_bytes):
