@@ -487,7 +487,7 @@ def test_a_rotated_file_that_cannot_be_read_does_not_hold_up_the_new_one(tmp_pat
                 assert await following.counted() == 5
                 is_broken = False
                 assert await following.counted() == 12
-        assert sum(following.tally.errors.values()) == 1
+        assert following.tally.errors["EIO"] == 1  # a look may find nothing under the path for a moment, too
 
     asyncio.run(follow())
 
