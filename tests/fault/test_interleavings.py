@@ -58,7 +58,8 @@ def _wait_for_the_disk(*_: Any) -> int:
 
 
 WHOLE: Final = Pace(tuple(range(100)), 1 << 20, 1 << 18, is_cached=True, looks=60, gaps=GAPS)
-IN_TURN: Final = replace(WHOLE, numbers=(*range(10), 37, 44), looks=150)  # of many files, each is open for a while
+SOME: Final = replace(WHOLE, numbers=(*range(10), 113))
+IN_TURN: Final = replace(WHOLE, numbers=(*range(10), 37, 44), looks=400)  # of many files, each is open for a while
 # Three lines a turn, two at most at once, and a part of the next: a backlog of five is one that takes a while.
 IN_PIECES: Final = Pace(
     (*range(10), 12, 19, 21, 30, 38, 44, 47, 89, 98, 142, 158),
@@ -114,11 +115,13 @@ def create(generation: int) -> Step:
     return lambda log: beside(log, generation).touch()
 
 
-def fill(generation: int) -> Step:
-    """Make the copy whole."""
+def fill(generation: int, part: float = 1) -> Step:
+    """Copy so much of the log: more of it, or all."""
 
     def step(log: Path) -> None:
-        beside(log, generation).write_bytes(log.read_bytes())
+        whole = log.read_bytes()
+        with beside(log, generation).open("ab") as copy:
+            copy.write(whole[copy.tell() : int(part * len(whole))])
 
     return step
 
@@ -146,22 +149,43 @@ def recreate(log: Path) -> None:
     log.touch()
 
 
-COPY: Final = [create(1), fill(1)]
+def replace_by_longer(log: Path) -> None:
+    """Put a copy with more in it under the log's name, as an editor does."""
+    longer = log.with_name("edited")
+    longer.write_bytes(log.read_bytes())
+    write("more", 2)(longer)
+    longer.rename(log)
+
+
+REPLACED: Final = "replaced by a longer copy"  # nothing tells after a restart that it has what was not read at all
+RENAMED: Final = "copytruncate, renamed, copytruncate"  # what is rotated cannot be closed for want of room for copies
+COPY: Final = [create(1), fill(1, 0.5), fill(1)]
 SCRIPTS: Final[dict[str, tuple[int, list[Step]]]] = {
     "copytruncate": (8, [write("a", 5), *COPY, truncate, write("b", 3)]),
     "copytruncate, then more than before": (20, [write("a", 5), *COPY, truncate, write("b", 15)]),
-    "copied twice, then truncated": (8, [write("a", 5), create(2), fill(2), *COPY, truncate, write("b", 3)]),
+    "copied twice, then truncated": (
+        8,
+        [write("a", 5), create(2), fill(2, 0.5), fill(2), *COPY, truncate, write("b", 3)],
+    ),
     "copytruncate twice": (
         15,
         [write("a", 5), *COPY, truncate, write("b", 7), move_on, *COPY, truncate, write("c", 3)],
     ),
-    "copytruncate, renamed, copytruncate": (
+    RENAMED: (
         19,
         [
             *(write("a", 7), *COPY, truncate, write("b", 5), rename, recreate),
             *(write("c", 2), write("d", 4), move_on, *COPY, truncate, write("e", 1)),
         ],
     ),
+    "copied while it grows, then truncated": (
+        14,
+        [
+            *(write("a", 5), create(1), fill(1, 0.5), write("b", 3), fill(1, 0.7), write("c", 4), fill(1)),
+            *(truncate, write("d", 2)),
+        ],
+    ),
+    REPLACED: (10, [write("a", 5), replace_by_longer, write("b", 3)]),
     "renamed twice": (12, [write("a", 5), rename, recreate, write("b", 4), rename, recreate, write("c", 3)]),
 }
 
@@ -282,8 +306,8 @@ def run(
 @pytest.mark.parametrize("name", SCRIPTS)
 @pytest.mark.parametrize(
     ("pattern", "pace"),
-    [("falco.log", WHOLE), ("falco.log", IN_PIECES), ("falco.log*", IN_PIECES)],
-    ids=["whole", "in pieces", "glob, in pieces"],
+    [("falco.log", WHOLE), ("falco.log*", SOME), ("falco.log", IN_PIECES), ("falco.log*", IN_PIECES)],
+    ids=["whole", "glob, whole", "in pieces", "glob, in pieces"],
 )
 def test_every_line_is_counted_once_whenever_the_writer_comes_in_between(
     name: str, live: Callable[..., Any], pattern: str, pace: Pace
@@ -292,7 +316,7 @@ def test_every_line_is_counted_once_whenever_the_writer_comes_in_between(
     wrong = []
     for number in pace.numbers:
         lines, lost_bytes, moments = run(name, live, pattern, pace, number)
-        if (lines, lost_bytes) != (SCRIPTS[name][0], 0):
+        if lines != SCRIPTS[name][0] or (lost_bytes and (name, live) != (REPLACED, live_twice)):
             wrong.append((number, moments, lines, lost_bytes))
 
     assert not wrong
@@ -305,12 +329,13 @@ def test_every_line_is_counted_once_whenever_the_writer_comes_in_between(
 def test_so_it_is_where_descriptors_are_few(name: str, live: Callable[..., Any], most_open: int) -> None:
     """Three logs, and no room for all of their rotated files: one is closed for another.
 
-    Only in a life after a restart more may be counted as lost than is: of a file that is truncated in that moment.
+    Only in a life after a restart more may be counted as lost than is, of a file that is truncated in that moment; and
+    of a rotated one of which nothing was read.
     """
     wrong = []
     for number in IN_TURN.numbers:
         lines, lost_bytes, moments = run(name, live, "falco*.log", IN_TURN, number, logs=3, most_open=most_open)
-        if lines != 3 * SCRIPTS[name][0] or (lost_bytes and live is live_once):
+        if lines != 3 * SCRIPTS[name][0] or (lost_bytes and live is live_once and name != RENAMED):
             wrong.append((number, moments, lines, lost_bytes))
 
     assert not wrong

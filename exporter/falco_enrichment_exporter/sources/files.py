@@ -243,7 +243,7 @@ class FileSource:
             file.start_at(0)  # it is another file that delivers these lines
         elif offset_bytes:
             followed.remember(file.place)
-        copies, are_all = await self._rotated.open_copies(followed)
+        copies, has_room = await self._rotated.open_copies(followed)
         await self._look_at(self.paths.holders(file.copies, followed))
         for copy in list(file.copies):
             if copy.is_waiting:  # it is its turn now to deliver what was not read of the original
@@ -255,7 +255,7 @@ class FileSource:
         unread = max(file.sound.size_bytes - offset_bytes, 0)
         is_delivered = any(copy.offset_bytes == offset_bytes for copy in copies)
         if unread and not is_delivered and not await self.paths.has_rest_of(file, followed):
-            if not are_all and file is followed.current:  # whether any of it is lost shows when there is
+            if not has_room and file is followed.current:  # whether any of it is lost shows when there is
                 del self._grown[file]
                 await self.paths.park(followed)
                 return False

@@ -57,7 +57,7 @@ class Opener:
         Raises OSError if it cannot be said.
         """
         await self._paths.make_room()
-        file = await self._shelf.open_marked(followed, mark, self._paths.identities())
+        file = await self._shelf.open_marked(self._paths.near(followed), mark, self._paths.identities())
         if file is not None:
             return file
         if await self._is_delivered(followed, mark) or identity_of(mark.facts) in self._paths.identities():

@@ -21,6 +21,7 @@ class RotatedFiles:
         self._patterns = patterns
         self._folders = Folders()
         self.has_more = False  # files that could not be opened yet
+        self._is_full = False  # for want of room
         self._old: dict[Identity, str] = {}  # files that were rotated before a start without history, and their folders
 
     async def pass_over(self) -> None:
@@ -43,16 +44,22 @@ class RotatedFiles:
         return [(path, file) for path in followed for file in await self._open(path, found)]
 
     async def open_copies(self, followed: FollowedPath) -> tuple[list[OpenFile], bool]:
-        """Open what may have been copied from a path before its file was truncated; say whether that was all of it."""
+        """Open what may have been copied from a path before its file was truncated; say whether there was room for all.
+
+        The file may have been renamed since: then its copies are named for what it was rotated from.
+        """
+        near = self._paths.near(followed)
+        folders = {folder for path in near for folder in path.folders}
         files: list[OpenFile] = []
+        had_more = self.has_more
         for _ in range(MOST_LISTINGS):
-            had_more, self.has_more = self.has_more, False
-            found = await asyncio.to_thread(Folders().list_changed, followed.folders)
-            files += await self._open(followed, self._strangers(found, is_followed=True))
-            if not self.has_more:
-                self.has_more = had_more
-                return files, True
-        return files, False
+            self.has_more = self._is_full = False
+            found = self._strangers(await asyncio.to_thread(Folders().list_changed, folders), is_followed=True)
+            files += [file for path in near for file in await self._open(path, found)]
+            if self._is_full or not self.has_more:
+                break
+        self.has_more |= had_more
+        return files, not self._is_full
 
     def _strangers(self, found: Listing, *, is_followed: bool = False) -> Listing:
         """Leave out what is held open, older than the start, just being packed, or soon to be opened as followed."""
@@ -93,7 +100,7 @@ class RotatedFiles:
             try:
                 await self._paths.make_room()
             except OSError:
-                self.has_more = True
+                self.has_more = self._is_full = True
                 break
             kin = kin_of(self._paths.near(followed))  # those opened just now among them: two may be copies of one
             try:

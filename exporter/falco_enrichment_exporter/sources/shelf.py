@@ -71,9 +71,13 @@ class Shelf:
         """
         if not file.facts.size_bytes:
             return
-        known = [place for place in kin.places if await _has(file, place)]
+        # A shorter one that was not asked yet may be a copy of this one in the making: it is asked before it is read.
+        size_bytes = file.facts_now.size_bytes
+        shorter = [other for other in kin.files if other.is_undecided and other.is_shorter_than(size_bytes)]
+        places = [*kin.places, *(other.place for other in shorter)]
+        known = [place for place in places if await _has(file, place)]
         own_end = await file.end_place()
-        originals = await _find_originals(file, own_end, kin.files)
+        originals = await _find_originals(file, own_end, [other for other in kin.files if other not in shorter])
         place = max([*known, *originals], default=(0, NO_ANCHOR))
         if place[0] > file.offset_bytes:  # or it delivered these lines itself, and the other one is the copy
             original = originals.get(place)
@@ -85,7 +89,7 @@ class Shelf:
                 file.delivered = original.place if await file.has_place(original.place) else None
             file.leave_to(original, place[0])
             file.start_at(*place)
-        file.may_be_copy = place[0] > 0 and place == own_end
+        file.may_be_copy = own_end is not None and place[0] >= own_end[0]  # it may have grown since its end was seen
 
     async def close(self, file: OpenFile) -> None:
         """Close a file."""
@@ -93,16 +97,19 @@ class Shelf:
         file.leave_to(None)
         await file.content.close()
 
-    async def open_marked(self, followed: FollowedPath, mark: FileMark, held: Collection[Identity]) -> OpenFile | None:
+    async def open_marked(
+        self, near: Collection[FollowedPath], mark: FileMark, held: Collection[Identity]
+    ) -> OpenFile | None:
         """Open the file of a mark, wherever it is now, or a copy of it; None if it is gone or was rewritten.
 
-        Raises OSError if it cannot be said.
+        ``near``: the paths under which it may be, or be rotated from. Raises OSError if it cannot be said.
         """
+        folders = {folder for followed in near for folder in followed.folders}
         tried: list[tuple[str, Identity]] | None = None
         for _ in range(MOST_LISTINGS):
-            found = await asyncio.to_thread(_list_all, followed.folders)
+            found = await asyncio.to_thread(_list_all, folders)
             listed = [(name, facts) for name, facts in found if identity_of(facts) not in held]
-            candidates = _candidates(followed, mark, listed)
+            candidates = _candidates(near, mark, listed)
             if candidates == tried:
                 break
             with contextlib.suppress(FileNotFoundError):
@@ -200,7 +207,7 @@ async def _has(file: OpenFile, place: Place) -> bool:
     return place[0] > 0 and place[1] != NO_ANCHOR and await file.has_place(place)
 
 
-def _candidates(followed: FollowedPath, mark: FileMark, listed: Listing) -> list[tuple[str, Identity]]:
+def _candidates(near: Collection[FollowedPath], mark: FileMark, listed: Listing) -> list[tuple[str, Identity]]:
     """Return what may be the file of a mark: that of its inode first, then those that may be a copy."""
     known = (mark.device, mark.inode)
     own = [(name, identity_of(facts)) for name, facts in listed if identity_of(facts) == known]
@@ -208,7 +215,7 @@ def _candidates(followed: FollowedPath, mark: FileMark, listed: Listing) -> list
         (name, identity_of(facts))
         for name, facts in listed
         if identity_of(facts) != known and facts.changed_ns >= mark.changed_ns
-        if name in followed.names or followed.is_rotated(name)
+        if any(name in followed.names or followed.is_rotated(name) for followed in near)
     ]
     return own + copies if mark.place[1] != NO_ANCHOR else own
 
