@@ -62,7 +62,7 @@ SOME: Final = replace(WHOLE, numbers=(*range(10), 113))
 IN_TURN: Final = replace(WHOLE, numbers=(*range(10), 37, 44), looks=400)  # of many files, each is open for a while
 # Three lines a turn, two at most at once, and a part of the next: a backlog of five is one that takes a while.
 IN_PIECES: Final = Pace(
-    (*range(10), 12, 19, 21, 30, 38, 44, 47, 89, 98, 142, 158),
+    (*range(10), 12, 19, 21, 28, 30, 38, 44, 47, 89, 98, 142, 158),
     3 * LINE_BYTES + 5,
     2 * LINE_BYTES + 3,
     is_cached=False,
