@@ -21,7 +21,7 @@ from falco_enrichment_exporter.core.fleet import Fleet
 from falco_enrichment_exporter.exposition.telemetry import Tally
 from falco_enrichment_exporter.sources import files
 from falco_enrichment_exporter.sources.files import FileSource
-from falco_enrichment_exporter.sources.marks import Identity
+from falco_enrichment_exporter.sources.marks import FileMark, Identity, Place, anchor_of
 from falco_enrichment_exporter.sources.notices import Notices
 from falco_enrichment_exporter.sources.paths import PathsState
 from falco_enrichment_exporter.sources.reading import facts_of
@@ -439,7 +439,11 @@ def test_what_a_copy_has_more_is_read_only_behind_what_its_original_delivers_or_
 
     def read_and_empty(descriptor: int, buffers: list[memoryview], position: int, *flags: int) -> int:
         is_asked_for_its_end = (position, len(buffers[0])) == (0, len(backlog))
-        if is_asked_for_its_end and os.path.samestat(os.fstat(descriptor), copy.stat()) and log.stat().st_size:
+        if (
+            is_asked_for_its_end
+            and os.path.samestat(os.fstat(descriptor), copy.stat())
+            and log.stat().st_size >= len(backlog)
+        ):
             os.truncate(log, 0)
         return read(descriptor, buffers, position, *flags)
 
@@ -764,5 +768,42 @@ def test_what_is_written_to_a_new_file_before_it_is_watched_is_read_at_once(tmp_
             assert await following.has_counted(5)
             append(log, lines("later", 3))
             assert await following.has_counted(8)
+
+    asyncio.run(follow())
+
+
+def test_a_file_that_goes_on_behind_what_others_delivered_keeps_no_copy_waiting(tmp_path: Path) -> None:
+    """The copy has less, and all of it was delivered; what either has more from then on counts."""
+    log, copy = tmp_path / "falco.log", tmp_path / "falco.log.1"
+    append(log, lines("both", 5))
+    append(copy, lines("both", 4))
+
+    def place(count: int) -> Place:
+        read = lines("both", count)
+        return len(read), anchor_of(read)
+
+    def mark(of: Path, count: int) -> FileMark:
+        facts = facts_of(of.stat())
+        return FileMark(
+            path=os.fsencode(log),
+            device=facts.device,
+            inode=facts.inode,
+            changed_ns=facts.changed_ns,
+            place=place(count),
+            is_skipping=False,
+            is_current=of == log,
+            fragments={},
+            size_bytes=facts.size_bytes,
+        )
+
+    async def follow() -> None:
+        following, name = Following(), os.fsencode(log)
+        state = PathsState(files=[mark(copy, 1), mark(log, 2)], places=[(name, place(5))], seen_ns={name: 0})
+        async with following.run(log, state=state) as source:
+            assert await following.counted() == 0
+            assert not any(file.waiting for followed in source.paths for file in followed.files)
+            append(log, lines("log", 3))
+            append(copy, lines("copy", 4))
+            assert await following.counted() == 3 + 4
 
     asyncio.run(follow())

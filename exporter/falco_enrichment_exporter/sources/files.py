@@ -347,34 +347,39 @@ class FileSource:
         if file.is_doubtful and await file.is_rewritten() and not await self._begin_anew(followed, file):
             return
         if file.may_be_copy:
-            kin = self.paths.kin(followed)
+            before, kin = file.place, self.paths.kin(followed)
             await self._look_at({other: path for path in kin for other in path.files})
             if file not in self._grown:
                 return  # it was parked
             await self.shelf.pass_known(file, kin_of(kin))
-        if file.is_waiting or (file.copy_of is not None and file.may_be_copy):
-            # What it has more may be of the original, too; or it comes behind the lines that are waited for.
-            file.read_to_bytes = file.facts.size_bytes
+            if file.place != before and not file.is_waiting:
+                await self._check_copies(followed, file)
+        if file.is_waiting or file.may_be_copy:
+            # What it has more by now may be of the original, too; or it comes behind the lines that are waited for.
+            file.read_to_bytes = max(file.facts.size_bytes, file.offset_bytes)
             return
         if not file.read_to_bytes:
             followed.hand_on_fragments(file)
-        copies, before = file.waiting, file.place
+        before = file.place
         # No further than a copy goes that leaves its lines to this file: then the copy can tell whether they were read.
-        most_bytes = min([TURN_BYTES, *(copy.passed_bytes - file.read_to_bytes for copy in copies)])
+        most_bytes = min([TURN_BYTES, *(copy.passed_bytes - file.read_to_bytes for copy in file.waiting)])
         async for new_bytes in file.read(self._buffer, most_bytes):
             self._tally.read_bytes += new_bytes
-        if copies and file.place != before:
-            await self._check_copies(file, self.paths.holders(copies, followed))
+        if file.place != before:
+            await self._check_copies(followed, file)
 
-    async def _check_copies(self, file: OpenFile, copies: Mapping[OpenFile, FollowedPath]) -> None:
+    async def _check_copies(self, near: FollowedPath, file: OpenFile) -> None:
         """Let a copy deliver what it has if the original was emptied before it could be read there."""
         is_emptied = False
-        for copy, followed in copies.items():
-            if await copy.has_place(file.place):
-                copy.delivered = file.place
+        for copy, followed in self.paths.holders(file.waiting, near).items():
+            is_passed = copy.offset_bytes < file.offset_bytes  # it went on behind what others have delivered
+            place = copy.place if is_passed else file.place
+            if await (file if is_passed else copy).has_place(place):
+                copy.delivered = place
                 if not copy.is_waiting:
                     copy.read_to_bytes = copy.offset_bytes  # what it has more can be read
                     self._note_growth(followed, copy)
+                    await self._check_copies(followed, copy)
             else:
                 is_emptied = True
                 copy.take_over()

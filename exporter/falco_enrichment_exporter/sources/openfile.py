@@ -93,11 +93,6 @@ class OpenFile:
         return self.copy_of is not None and delivered_bytes < self.offset_bytes == self.passed_bytes
 
     @property
-    def is_undecided(self) -> bool:
-        """Say whether it is still to be found out if it is a copy, and of what."""
-        return self.may_be_copy and self.copy_of is None
-
-    @property
     def waiting(self) -> list["OpenFile"]:
         """Return the copies whose lines this file is to deliver, and has not yet."""
         return [copy for copy in self.copies if copy.is_waiting]

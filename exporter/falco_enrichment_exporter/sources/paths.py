@@ -209,7 +209,7 @@ class FollowedPaths:
         """Close rotated files that have not grown for a while; return the lengths of their unfinished last lines."""
         unfinished = []
         for file, followed in self.left_files().items():
-            if file.left_at is not None and now - file.left_at > LINGER_SECONDS and not file.has_more:
+            if file.left_at is not None and now - file.left_at > LINGER_SECONDS and self._is_quiet(file):
                 await self.release(followed, file)
                 unfinished += [file.lag_bytes] if file.lag_bytes else []
         return unfinished
@@ -255,4 +255,5 @@ def kin_of(paths: Iterable[FollowedPath]) -> Kin:
     return Kin(
         files=[file for followed in together for file in followed.files],
         places=[place for followed in together for place in followed.known_places],
+        parked=[followed.parked for followed in together if followed.parked is not None],
     )

@@ -8,6 +8,7 @@ the path has become another one.
 import asyncio
 import contextlib
 import logging
+import os
 from collections.abc import AsyncIterator, Collection, Iterable
 from dataclasses import dataclass
 
@@ -27,10 +28,11 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Kin:
-    """What a file may be a copy of: files that are held open, and places in those that no longer are."""
+    """What a file may be a copy of: files that are held open or parked, and places in those that no longer are."""
 
     files: Collection[OpenFile] = ()
     places: Collection[Place] = ()
+    parked: Collection[FileMark] = ()
 
 
 NO_KIN = Kin()
@@ -71,14 +73,11 @@ class Shelf:
         """
         if not file.facts.size_bytes:
             return
-        # A shorter one that was not asked yet may be a copy of this one in the making: it is asked before it is read.
-        size_bytes = file.facts_now.size_bytes
-        shorter = [other for other in kin.files if other.is_undecided and other.is_shorter_than(size_bytes)]
-        places = [*kin.places, *(other.place for other in shorter)]
-        known = [place for place in places if await _has(file, place)]
         own_end = await file.end_place()
-        originals = await _find_originals(file, own_end, [other for other in kin.files if other not in shorter])
-        place = max([*known, *originals], default=(0, NO_ANCHOR))
+        parked = [place for mark in kin.parked for place in await self._shared_with_parked(file, own_end, mark)]
+        known = [place for place in [*kin.places, *parked] if await _has(file, place)]
+        originals = dict.fromkeys(known) | await _find_originals(file, own_end, kin.files)
+        place = max(originals, default=(0, NO_ANCHOR))
         if place[0] > file.offset_bytes:  # or it delivered these lines itself, and the other one is the copy
             original = originals.get(place)
             if original is not None and not await _is_as_read(original):
@@ -90,6 +89,18 @@ class Shelf:
             file.leave_to(original, place[0])
             file.start_at(*place)
         file.may_be_copy = own_end is not None and place[0] >= own_end[0]  # it may have grown since its end was seen
+
+    async def _shared_with_parked(self, file: OpenFile, own_end: Place | None, mark: FileMark) -> list[Place]:
+        """Return how far a file is the same as a parked one, which may be longer; that one is opened for a moment."""
+        with contextlib.suppress(OSError):  # it is parked for want of descriptors
+            parked = await self.open(os.fsdecode(mark.path))
+            try:
+                parked.start_at(*mark.place)
+                if parked.identity == identity_of(mark.facts) and await _is_as_read(parked):
+                    return [min(place, mark.place) for place in await _shared(file, own_end, parked)]
+            finally:
+                await self.close(parked)
+        return []
 
     async def close(self, file: OpenFile) -> None:
         """Close a file."""
@@ -164,17 +175,26 @@ class Shelf:
             return None
 
 
-async def _find_originals(file: OpenFile, own_end: Place | None, kin: Iterable[OpenFile]) -> dict[Place, OpenFile]:
-    """Return the files that deliver lines of this one, by the place up to which they have them."""
-    originals: dict[Place, OpenFile] = {}
+async def _find_originals(
+    file: OpenFile, own_end: Place | None, kin: Iterable[OpenFile]
+) -> dict[Place, OpenFile | None]:
+    """Return the files that deliver lines of this one, by the place up to which they have them; None: they have.
+
+    Of two the shorter one is the copy: it may be in the making, and what it has more later is of the longer one, too.
+    """
+    originals: dict[Place, OpenFile | None] = {}
+    size_bytes = file.facts_now.size_bytes
     for other in kin:
         if other is file or other.is_copy_of(file):  # or neither would deliver what both have
             continue
         with contextlib.suppress(OSError):  # what is wrong with that one shows when it is read
             for place in await _shared(file, own_end, other):
                 deliverer = other.deliverer(place[0])
-                if file.is_waiting or deliverer.offset_bytes >= file.offset_bytes:
-                    originals[place] = deliverer
+                if other.copy_of is None and other.is_shorter_than(size_bytes):
+                    other.may_be_copy = True
+                    originals |= {other.place: None} if await _has(file, other.place) else {}
+                elif file.is_waiting or deliverer.offset_bytes >= file.offset_bytes:
+                    originals.setdefault(place, deliverer)
                 else:
                     other.may_be_copy = True  # of this one, which has delivered more
     return originals
