@@ -183,14 +183,13 @@ async def _find_originals(
     Of two the shorter one is the copy: it may be in the making, and what it has more later is of the longer one, too.
     """
     originals: dict[Place, OpenFile | None] = {}
-    size_bytes = file.facts_now.size_bytes
     for other in kin:
         if other is file or other.is_copy_of(file):  # or neither would deliver what both have
             continue
         with contextlib.suppress(OSError):  # what is wrong with that one shows when it is read
             for place in await _shared(file, own_end, other):
                 deliverer = other.deliverer(place[0])
-                if other.copy_of is None and other.is_shorter_than(size_bytes):
+                if not other.is_waiting and (own_end is None or place[0] < own_end[0]):
                     other.may_be_copy = True
                     originals |= {other.place: None} if await _has(file, other.place) else {}
                 elif file.is_waiting or deliverer.offset_bytes >= file.offset_bytes:
