@@ -57,10 +57,14 @@ class Opener:
         Raises OSError if it cannot be said.
         """
         await self._paths.make_room()
-        file = await self._shelf.open_marked(self._paths.near(followed), mark, self._paths.identities())
+        held = self._paths.identities()
+        file = await self._shelf.open_marked([followed], mark, held)
+        if file is None and len(near := self._paths.near(followed)) > 1:
+            # It was perhaps rotated already, and its copy is named for what it was rotated from.
+            file = await self._shelf.open_marked(near, mark, held)
         if file is not None:
             return file
-        if await self._is_delivered(followed, mark) or identity_of(mark.facts) in self._paths.identities():
+        if await self._is_delivered(followed, mark) or identity_of(mark.facts) in held:
             followed.remember(mark.place)  # for other copies
             return None  # another mark has led to it, or to a copy of it
         unread = max(mark.size_bytes - mark.place[0], 0)

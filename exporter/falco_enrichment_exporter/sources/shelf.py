@@ -115,6 +115,12 @@ class Shelf:
 
         ``near``: the paths under which it may be, or be rotated from. Raises OSError if it cannot be said.
         """
+        own = (mark.device, mark.inode)
+        if mark.is_current and own not in held:
+            with contextlib.suppress(FileNotFoundError):  # most are where they were, and a folder may hold thousands
+                file = await self._open_first([(os.fsdecode(mark.path), own)], mark)
+                if file is not None:
+                    return file
         folders = {folder for followed in near for folder in followed.folders}
         tried: list[tuple[str, Identity]] | None = None
         for _ in range(MOST_LISTINGS):
