@@ -21,7 +21,7 @@ from falco_enrichment_exporter.sources.looking import Known, Listing, Looker, Pa
 from falco_enrichment_exporter.sources.marks import NO_ANCHOR, FileMark, Identity, identity_of
 from falco_enrichment_exporter.sources.notices import News, Notices
 from falco_enrichment_exporter.sources.openfile import OpenFile
-from falco_enrichment_exporter.sources.opening import Opener
+from falco_enrichment_exporter.sources.opening import Opener, identity_under
 from falco_enrichment_exporter.sources.paths import FollowedPaths, PathsState, kin_of
 from falco_enrichment_exporter.sources.rotated import RotatedFiles
 from falco_enrichment_exporter.sources.shelf import Shelf
@@ -89,7 +89,9 @@ class FileSource:
 
     async def _go_on(self, followed: FollowedPath, mark: FileMark) -> None:
         file = await self._opener.open_marked(followed, mark)
-        if file is not None:
+        if file is not None and followed.current is None and identity_under(followed.path) == file.identity:
+            self._place(followed, file)  # so that it is parked if others need its descriptor, and not given up
+        elif file is not None:
             file.left_at = asyncio.get_running_loop().time()
             followed.left.append(file)
             self._note_growth(followed, file)

@@ -9,7 +9,7 @@ from typing import Final
 
 from falco_enrichment_exporter.core.rotation import FileFacts
 from falco_enrichment_exporter.sources.looking import Known
-from falco_enrichment_exporter.sources.marks import NO_ANCHOR, FileMark, Place
+from falco_enrichment_exporter.sources.marks import FileMark, Place
 from falco_enrichment_exporter.sources.openfile import OpenFile
 
 PLACES_KEPT: Final = 16
@@ -92,7 +92,7 @@ class FollowedPath:
             device=file.facts.device,
             inode=file.facts.inode,
             changed_ns=file.confirmed.changed_ns,
-            place=(file.delivered or (0, NO_ANCHOR)) if file.is_waiting else file.place,
+            place=file.reached,
             is_skipping=file.is_skipping,
             is_current=file is self.current,
             fragments=file.intake.unwrapper.fragments,

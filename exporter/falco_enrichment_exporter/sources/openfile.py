@@ -93,6 +93,11 @@ class OpenFile:
         return self.copy_of is not None and delivered_bytes < self.offset_bytes == self.passed_bytes
 
     @property
+    def reached(self) -> Place:
+        """How far the lines of this file were delivered: by itself, or by the original that it waits for."""
+        return (self.delivered or (0, NO_ANCHOR)) if self.is_waiting else self.place
+
+    @property
     def waiting(self) -> list["OpenFile"]:
         """Return the copies whose lines this file is to deliver, and has not yet."""
         return [copy for copy in self.copies if copy.is_waiting]

@@ -68,7 +68,7 @@ class Opener:
             followed.remember(mark.place)  # for other copies
             return None  # another mark has led to it, or to a copy of it
         unread = max(mark.size_bytes - mark.place[0], 0)
-        if _identity_under(followed.path) == identity_of(mark.facts):
+        if identity_under(followed.path) == identity_of(mark.facts):
             self._tally.rotations["truncate"] += 1
             self._tally.lost["truncated"] += unread
             followed.remember(mark.place)
@@ -88,7 +88,8 @@ class Opener:
         return False
 
 
-def _identity_under(path: str) -> Identity | None:
+def identity_under(path: str) -> Identity | None:
+    """Return what is under a path at this moment; None if nothing can be seen there."""
     try:
         found = os.stat(path)
     except OSError:

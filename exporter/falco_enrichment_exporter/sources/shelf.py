@@ -82,10 +82,10 @@ class Shelf:
             original = originals.get(place)
             if original is not None and not await _is_as_read(original):
                 file.delivered = None  # it was rewritten, and will be read from its start
-            elif original is None or original.offset_bytes >= place[0]:
+            elif original is None or original.reached[0] >= place[0]:
                 file.delivered = place
             else:
-                file.delivered = original.place if await file.has_place(original.place) else None
+                file.delivered = original.reached if await file.has_place(original.reached) else None
             file.leave_to(original, place[0])
             file.start_at(*place)
         file.may_be_copy = own_end is not None and place[0] >= own_end[0]  # it may have grown since its end was seen
