@@ -66,7 +66,7 @@ HASTY: Final = replace(WHOLE, numbers=tuple(range(15)), linger_seconds=-1)
 IN_TURN: Final = replace(WHOLE, numbers=(*range(10), 34, 37, 44, 47, 120), looks=400)
 # Three lines a turn, two at most at once, and a part of the next: a backlog of five is one that takes a while.
 IN_PIECES: Final = Pace(
-    (*range(10), 12, 19, 21, 28, 30, 38, 44, 47, 89, 98, 142, 158),
+    (*range(10), 12, 19, 21, 28, 30, 38, 44, 47, 89, 98, 137, 142, 158),
     3 * LINE_BYTES + 5,
     2 * LINE_BYTES + 3,
     is_cached=False,
