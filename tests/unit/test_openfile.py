@@ -15,13 +15,14 @@ from falco_enrichment_exporter.core.alerts import Limits
 from falco_enrichment_exporter.core.fleet import Fleet
 from falco_enrichment_exporter.core.lines import LineBuffer
 from falco_enrichment_exporter.core.rotation import Change, compare
+from falco_enrichment_exporter.sources.copies import Kin
 from falco_enrichment_exporter.sources.follower import FollowedPath
 from falco_enrichment_exporter.sources.looking import Patterns
 from falco_enrichment_exporter.sources.marks import ANCHOR_BYTES, NO_ANCHOR, anchor_of
 from falco_enrichment_exporter.sources.openfile import END_BYTES, PAUSE_BYTES, OpenFile
 from falco_enrichment_exporter.sources.paths import LINGER_SECONDS, FollowedPaths
 from falco_enrichment_exporter.sources.reading import facts_of
-from falco_enrichment_exporter.sources.shelf import Kin, Shelf
+from falco_enrichment_exporter.sources.shelf import Shelf
 from snapshots import make_fleet
 
 LIMIT_BYTES = 1 << 20

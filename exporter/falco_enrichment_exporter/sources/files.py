@@ -17,12 +17,13 @@ from falco_enrichment_exporter.core.lines import LineBuffer
 from falco_enrichment_exporter.core.rotation import Change, FileFacts, compare
 from falco_enrichment_exporter.exposition.telemetry import Tally
 from falco_enrichment_exporter.sources.follower import FollowedPath
+from falco_enrichment_exporter.sources.handover import Handover
 from falco_enrichment_exporter.sources.looking import Known, Listing, Looker, Patterns, Sight, look_at_held
 from falco_enrichment_exporter.sources.marks import NO_ANCHOR, FileMark, Identity, identity_of
 from falco_enrichment_exporter.sources.notices import News, Notices
 from falco_enrichment_exporter.sources.openfile import OpenFile
 from falco_enrichment_exporter.sources.opening import Opener, identity_under
-from falco_enrichment_exporter.sources.paths import FollowedPaths, PathsState, kin_of
+from falco_enrichment_exporter.sources.paths import FollowedPaths, PathsState
 from falco_enrichment_exporter.sources.rotated import RotatedFiles
 from falco_enrichment_exporter.sources.shelf import Shelf
 from falco_enrichment_exporter.sources.warm import WarmSearch
@@ -55,7 +56,7 @@ class FileSource:
     ) -> None:
         self.caught_up = asyncio.Event()
         self.shelf = Shelf(fleet, limit_bytes)
-        self.paths = FollowedPaths(self.shelf, most_open, self._is_busy)
+        self.paths = FollowedPaths(self.shelf, most_open, self._is_searched)
         self._patterns = Patterns(patterns)
         self._fleet = fleet
         self._tally = tally
@@ -68,9 +69,9 @@ class FileSource:
         self._looker = Looker()
         self._known: dict[str, Known] | None = None  # of the paths, while nothing happens
         self._touched: set[FollowedPath] = set()  # since the last look at everything
-        self._grown: dict[OpenFile, FollowedPath] = {}  # files that have more
         self._failed: dict[OpenFile, FollowedPath] = {}  # could not be read, and are tried at each look
         self._rotated = RotatedFiles(self.paths, self.shelf, self._patterns)
+        self._handover = Handover(self.paths, self.shelf, self._rotated, tally, self._look_at)
         self._opener = Opener(self.paths, self.shelf, tally, self._warm)
         self._has_moved = False  # something has, of which the kernel has told
 
@@ -94,7 +95,7 @@ class FileSource:
         elif file is not None:
             file.left_at = asyncio.get_running_loop().time()
             followed.left.append(file)
-            self._note_growth(followed, file)
+            self.paths.note_growth(followed, file)
 
     async def run(self) -> None:
         """Follow until cancelled."""
@@ -148,7 +149,7 @@ class FileSource:
         True if that is to be done again at once: there are folders of which the kernel did not tell.
         """
         now = asyncio.get_running_loop().time()
-        self._grown |= self._failed
+        self.paths.grown |= self._failed
         left = self.paths.left_files() if self._known is None else {}
         if left:
             await self._look_at(left)
@@ -219,53 +220,15 @@ class FileSource:
         is_shorter = compare(file.facts, least_bytes, facts) is Change.TRUNCATED
         if is_shorter and facts.changed_ns <= file.facts.changed_ns and not file.is_shorter_than(least_bytes):
             return  # more is known of it than what this look saw
-        if (is_shorter or file.is_emptied) and not await self._begin_anew(followed, file):
+        if (is_shorter or file.is_emptied) and not await self._handover.begin_anew(followed, file):
             return
         has_changed = file.is_doubtful or facts.changed_ns != file.facts.changed_ns
         file.is_doubtful = has_changed and file.read_to_bytes > 0  # of what was not read, nothing is to be doubted
         file.facts = facts
-        self._note_growth(followed, file)
+        self.paths.note_growth(followed, file)
 
-    def _is_busy(self, file: OpenFile) -> bool:
-        return file in self._grown or file in self._warm.files()
-
-    def _note_growth(self, followed: FollowedPath, file: OpenFile) -> None:
-        if file.has_more:
-            self._grown.setdefault(file, followed)
-
-    async def _begin_anew(self, followed: FollowedPath, file: OpenFile) -> bool:
-        """Read a file that was truncated or rewritten from its start, and what was not read of it from a copy.
-
-        False if it is parked instead: there was no room for copies that may have it.
-        """
-        self._grown.setdefault(file, followed)  # so that it is not closed to make room for its copies
-        offset_bytes = file.offset_bytes
-        if file.is_waiting:
-            file.leave_to(None)
-            file.start_at(0)  # it is another file that delivers these lines
-        elif offset_bytes:
-            followed.remember(file.place)
-        copies, has_room = await self._rotated.open_copies(followed)
-        await self._look_at(self.paths.holders(file.copies, followed))
-        for copy in list(file.copies):
-            if copy.is_waiting:  # it is its turn now to deliver what was not read of the original
-                copy.take_over()
-                copies.append(copy)
-            copy.leave_to(None)  # what the original has from now on is not what the copy has
-        for copy, path in self.paths.holders(copies, followed).items():
-            self._note_growth(path, copy)
-        unread = max(file.sound.size_bytes - offset_bytes, 0)
-        is_delivered = any(copy.offset_bytes == offset_bytes for copy in copies)
-        if unread and not is_delivered and not await self.paths.has_rest_of(file, followed):
-            if not has_room and file is followed.current:  # whether any of it is lost shows when there is
-                del self._grown[file]
-                await self.paths.park(followed)
-                return False
-            self._tally.lost["truncated"] += unread
-        self._tally.rotations["truncate"] += 1
-        file.start_at(0)
-        file.forget_size()
-        return True
+    def _is_searched(self, file: OpenFile) -> bool:
+        return file in self._warm.files()
 
     async def _fill(self, sight: Sight) -> None:
         """Give every path its file, held already or new; a link to one that is followed elsewhere is no other file."""
@@ -294,18 +257,15 @@ class FileSource:
             await self._look_at(moved)  # once all are open that may be copies of them
 
     def _place(self, followed: FollowedPath, file: OpenFile) -> None:
-        """Make a file the current one of a path; it may have been held for another one."""
         self.paths.place(followed, file)
-        for files in (self._grown, self._failed):
-            if file in files:
-                files[file] = followed
-        self._note_growth(followed, file)
+        if file in self._failed:
+            self._failed[file] = followed
 
     async def _find_rotated(self, listing: Listing | None) -> None:
         if self._opener.is_first:
             await self._rotated.pass_over()
         for followed, file in await self._rotated.open_new(listing):
-            self._note_growth(followed, file)
+            self.paths.note_growth(followed, file)
         if self._rotated.has_more:
             return  # there was no room for all
         for followed in self._touched:
@@ -321,8 +281,8 @@ class FileSource:
 
     async def _read_turn(self) -> bool:
         """Read a bounded piece of every file that has grown, in turn; tell whether any has more."""
-        for file, followed in list(self._grown.items()):
-            if file not in self._grown:
+        for file, followed in list(self.paths.grown.items()):
+            if file not in self.paths.grown:
                 continue  # it was parked meanwhile
             self._known = None
             self._failed.pop(file, None)
@@ -330,35 +290,23 @@ class FileSource:
                 await self._read(followed, file)
             except OSError as error:
                 self._lose(followed, error)
-                self._grown.pop(file, None)
+                self.paths.grown.pop(file, None)
                 if error.errno == errno.ESTALE and file is followed.current:  # of a network file system
-                    for copy, path in self.paths.holders(file.waiting, followed).items():
-                        copy.take_over()
-                        self._note_growth(path, copy)
+                    self._handover.take_over(file.waiting, followed)
                     await self.paths.park(followed, is_stale=True)
                 else:
                     self._failed[file] = followed
             else:
                 if not file.has_more:
-                    self._grown.pop(file, None)
-        return bool(self._grown)
+                    self.paths.grown.pop(file, None)
+        return bool(self.paths.grown)
 
     async def _read(self, followed: FollowedPath, file: OpenFile) -> None:
         if file is followed.current and any(left.has_more and left not in self._failed for left in followed.left):
             return  # the older lines first
-        if file.is_doubtful and await file.is_rewritten() and not await self._begin_anew(followed, file):
+        if file.is_doubtful and await file.is_rewritten() and not await self._handover.begin_anew(followed, file):
             return
-        if file.may_be_copy:
-            before, kin = file.place, self.paths.kin(followed)
-            await self._look_at({other: path for path in kin for other in path.files})
-            if file not in self._grown:
-                return  # it was parked
-            await self.shelf.pass_known(file, kin_of(kin))
-            if file.place != before and not file.is_waiting:
-                await self._check_copies(followed, file)
-        if file.is_waiting or file.may_be_copy:
-            # What it has more by now may be of the original, too; or it comes behind the lines that are waited for.
-            file.read_to_bytes = max(file.facts.size_bytes, file.offset_bytes)
+        if not await self._handover.may_read(followed, file):
             return
         if not file.read_to_bytes:
             followed.hand_on_fragments(file)
@@ -368,24 +316,4 @@ class FileSource:
         async for new_bytes in file.read(self._buffer, most_bytes):
             self._tally.read_bytes += new_bytes
         if file.place != before:
-            await self._check_copies(followed, file)
-
-    async def _check_copies(self, near: FollowedPath, file: OpenFile) -> None:
-        """Let a copy deliver what it has if the original was emptied before it could be read there."""
-        is_emptied = False
-        for copy, followed in self.paths.holders(file.waiting, near).items():
-            is_passed = copy.offset_bytes < file.offset_bytes  # it went on behind what others have delivered
-            place = copy.place if is_passed else file.place
-            if await (file if is_passed else copy).has_place(place):
-                copy.delivered = place
-                if not copy.is_waiting:
-                    copy.read_to_bytes = copy.offset_bytes  # what it has more can be read
-                    self._note_growth(followed, copy)
-                    await self._check_copies(followed, copy)
-            else:
-                is_emptied = True
-                copy.take_over()
-                self._note_growth(followed, copy)
-        if is_emptied:
-            self._tally.rotations["truncate"] += 1
-            file.forget_size()
+            await self._handover.note_read(followed, file)

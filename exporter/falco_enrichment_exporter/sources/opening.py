@@ -3,11 +3,12 @@
 import os
 
 from falco_enrichment_exporter.exposition.telemetry import Tally
+from falco_enrichment_exporter.sources.copies import NO_KIN, kin_of
 from falco_enrichment_exporter.sources.follower import FollowedPath
 from falco_enrichment_exporter.sources.marks import NO_ANCHOR, FileMark, Identity, identity_of
 from falco_enrichment_exporter.sources.openfile import OpenFile
-from falco_enrichment_exporter.sources.paths import FollowedPaths, kin_of
-from falco_enrichment_exporter.sources.shelf import NO_KIN, Shelf
+from falco_enrichment_exporter.sources.paths import FollowedPaths
+from falco_enrichment_exporter.sources.shelf import Shelf
 from falco_enrichment_exporter.sources.warm import WarmSearch
 
 

@@ -4,7 +4,7 @@ import contextlib
 import errno
 import os
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import Final
 
 import msgspec
@@ -15,7 +15,7 @@ from falco_enrichment_exporter.sources.follower import FollowedPath, unrotated
 from falco_enrichment_exporter.sources.looking import Known, Patterns
 from falco_enrichment_exporter.sources.marks import NO_ANCHOR, FileMark, Identity, Place, identity_of
 from falco_enrichment_exporter.sources.openfile import OpenFile
-from falco_enrichment_exporter.sources.shelf import Kin, Shelf
+from falco_enrichment_exporter.sources.shelf import Shelf
 
 LINGER_SECONDS: Final = 10.0  # a writer may hold a rotated file for some seconds more
 _CLOCK_TICK_NS: Final = 10**7  # the times of files go in steps
@@ -36,9 +36,10 @@ class PathsState(msgspec.Struct, frozen=True):
 class FollowedPaths:
     """Every path that is or was followed. No more than ``most_open`` files are held open, if some of them are quiet."""
 
-    def __init__(self, shelf: Shelf, most_open: int, is_busy: Callable[[OpenFile], bool]) -> None:
+    def __init__(self, shelf: Shelf, most_open: int, is_searched: Callable[[OpenFile], bool]) -> None:
+        self.grown: dict[OpenFile, FollowedPath] = {}  # files that have more
         self._shelf = shelf
-        self._is_busy = is_busy
+        self._is_searched = is_searched
         self._most_open = most_open
         self._paths: dict[str, FollowedPath] = {}
         self._forgotten: dict[str, FollowedPath] = {}  # gone, but what was rotated from there is followed
@@ -134,9 +135,17 @@ class FollowedPaths:
             followed.changed_ns = mark.changed_ns
 
     def place(self, followed: FollowedPath, file: OpenFile) -> None:
-        """Make a file the one that is under a path now."""
+        """Make a file the one that is under a path now; it may have been held for another one."""
         followed.current = file
         self.rename(followed)
+        if file in self.grown:
+            self.grown[file] = followed
+        self.note_growth(followed, file)
+
+    def note_growth(self, followed: FollowedPath, file: OpenFile) -> None:
+        """Have a file read if it has more."""
+        if file.has_more:
+            self.grown.setdefault(file, followed)
 
     def rotated_from(self, followed: FollowedPath) -> Iterator[FollowedPath]:
         """Return the paths that one may be rotated to, by the names; itself first."""
@@ -238,7 +247,8 @@ class FollowedPaths:
 
     def _is_quiet(self, file: OpenFile) -> bool:
         is_waited_for = file.is_waiting or bool(file.waiting)  # once it is closed, nobody would know who delivers what
-        return not file.has_more and not is_waited_for and not self._is_busy(file)
+        is_busy = file in self.grown or self._is_searched(file)
+        return not file.has_more and not is_waited_for and not is_busy
 
     async def park(self, followed: FollowedPath, *, is_stale: bool = False) -> None:
         """Close the current file; it is opened again once it has changed, or at the next look if it is stale."""
@@ -247,13 +257,3 @@ class FollowedPaths:
             mark = followed.mark(file)
             followed.parked, followed.current = replace(mark, changed_ns=0) if is_stale else mark, None
             await self._shelf.close(file)
-
-
-def kin_of(paths: Iterable[FollowedPath]) -> Kin:
-    """Return all that the files of these paths have in them."""
-    together = list(paths)
-    return Kin(
-        files=[file for followed in together for file in followed.files],
-        places=[place for followed in together for place in followed.known_places],
-        parked=[followed.parked for followed in together if followed.parked is not None],
-    )

@@ -3,11 +3,12 @@
 import asyncio
 import os
 
+from falco_enrichment_exporter.sources.copies import kin_of
 from falco_enrichment_exporter.sources.follower import FollowedPath
 from falco_enrichment_exporter.sources.looking import Folders, Listing, Patterns
 from falco_enrichment_exporter.sources.marks import Identity, identity_of
 from falco_enrichment_exporter.sources.openfile import OpenFile
-from falco_enrichment_exporter.sources.paths import FollowedPaths, kin_of
+from falco_enrichment_exporter.sources.paths import FollowedPaths
 from falco_enrichment_exporter.sources.reading import PACKED
 from falco_enrichment_exporter.sources.shelf import MOST_LISTINGS, Shelf
 

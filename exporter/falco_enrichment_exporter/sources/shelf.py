@@ -1,8 +1,7 @@
 """Find and open the files of a path, each where reading it goes on.
 
-A file is known by its inode, a copy of it (copytruncate, gzip) by what stands before a place that was reached: a
-*place* is an offset with a digest of the bytes before it. Files under rotated names are looked for when the file under
-the path has become another one.
+A file is known by its inode, a copy of it by what stands before a place that was reached. Files under rotated names are
+looked for when the file under the path has become another one.
 """
 
 import asyncio
@@ -10,10 +9,10 @@ import contextlib
 import logging
 import os
 from collections.abc import AsyncIterator, Collection, Iterable
-from dataclasses import dataclass
 
 from falco_enrichment_exporter.core.fleet import Fleet
 from falco_enrichment_exporter.core.intake import Intake
+from falco_enrichment_exporter.sources.copies import NO_KIN, Kin, is_as_read, leave_to_kin, shared_places
 from falco_enrichment_exporter.sources.follower import FollowedPath
 from falco_enrichment_exporter.sources.looking import Listing, list_files
 from falco_enrichment_exporter.sources.marks import NO_ANCHOR, FileMark, Identity, Place, identity_of
@@ -24,18 +23,6 @@ MOST_LISTINGS = 10  # while files are renamed
 NOT_READ = (".xz", ".zst", ".bz2", ".tmp", ".new", "~")
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Kin:
-    """What a file may be a copy of: files that are held open or parked, and places in those that no longer are."""
-
-    files: Collection[OpenFile] = ()
-    places: Collection[Place] = ()
-    parked: Collection[FileMark] = ()
-
-
-NO_KIN = Kin()
 
 
 class Shelf:
@@ -65,30 +52,12 @@ class Shelf:
             raise
 
     async def pass_known(self, file: OpenFile, kin: Kin) -> None:
-        """Go on behind the lines that the file's kin have, too. Raises OSError.
-
-        A copy of a file that is held open goes on where that one ends, or has nothing of its own if it is shorter; then
-        it is perhaps a copy in the making, and is asked again when it grows. A copy of a file that has changed since
-        goes on where the other was left. So does a copy of one that was truncated or closed.
-        """
+        """Go on behind the lines that the file's kin have, too. Raises OSError."""
         if not file.facts.size_bytes:
             return
         own_end = await file.end_place()
         parked = [place for mark in kin.parked for place in await self._shared_with_parked(file, own_end, mark)]
-        known = [place for place in [*kin.places, *parked] if await _has(file, place)]
-        originals = dict.fromkeys(known) | await _find_originals(file, own_end, kin.files)
-        place = max(originals, default=(0, NO_ANCHOR))
-        if place[0] > file.offset_bytes:  # or it delivered these lines itself, and the other one is the copy
-            original = originals.get(place)
-            if original is not None and not await _is_as_read(original):
-                file.delivered = None  # it was rewritten, and will be read from its start
-            elif original is None or original.reached[0] >= place[0]:
-                file.delivered = place
-            else:
-                file.delivered = original.reached if await file.has_place(original.reached) else None
-            file.leave_to(original, place[0])
-            file.start_at(*place)
-        file.may_be_copy = own_end is not None and place[0] >= own_end[0]  # it may have grown since its end was seen
+        await leave_to_kin(file, own_end, kin.files, [*kin.places, *parked])
 
     async def _shared_with_parked(self, file: OpenFile, own_end: Place | None, mark: FileMark) -> list[Place]:
         """Return how far a file is the same as a parked one, which may be longer; that one is opened for a moment."""
@@ -96,8 +65,8 @@ class Shelf:
             parked = await self.open(os.fsdecode(mark.path))
             try:
                 parked.start_at(*mark.place)
-                if parked.identity == identity_of(mark.facts) and await _is_as_read(parked):
-                    return [min(place, mark.place) for place in await _shared(file, own_end, parked)]
+                if parked.identity == identity_of(mark.facts) and await is_as_read(parked):
+                    return [min(place, mark.place) for place in await shared_places(file, own_end, parked)]
             finally:
                 await self.close(parked)
         return []
@@ -179,57 +148,6 @@ class Shelf:
         except OSError as error:
             _log.warning("rotated file cannot be read", extra={"path": name, "error": error.strerror or str(error)})
             return None
-
-
-async def _find_originals(
-    file: OpenFile, own_end: Place | None, kin: Iterable[OpenFile]
-) -> dict[Place, OpenFile | None]:
-    """Return the files that deliver lines of this one, by the place up to which they have them; None: they have.
-
-    Of two the shorter one is the copy: it may be in the making, and what it has more later is of the longer one, too.
-    """
-    originals: dict[Place, OpenFile | None] = {}
-    for other in kin:
-        if other is file or other.is_copy_of(file):  # or neither would deliver what both have
-            continue
-        with contextlib.suppress(OSError):  # what is wrong with that one shows when it is read
-            for place in await _shared(file, own_end, other):
-                deliverer = other.deliverer(place[0])
-                if not other.is_waiting and (own_end is None or place[0] < own_end[0]):
-                    other.may_be_copy = True
-                    originals |= {other.place: None} if await _has(file, other.place) else {}
-                elif file.is_waiting or deliverer.offset_bytes >= file.offset_bytes:
-                    originals.setdefault(place, deliverer)
-                else:
-                    other.may_be_copy = True  # of this one, which has delivered more
-    return originals
-
-
-async def _shared(file: OpenFile, own_end: Place | None, other: OpenFile) -> list[Place]:
-    """Return how far a file is the same as another one, if it is.
-
-    The other one is taken as it is now: it may have grown before it was copied, and nobody has looked at it since.
-    """
-    end = await other.end_place()
-    if end is not None and await _has(file, end):
-        return [end]
-    is_shorter = file.facts.size_bytes <= other.facts_now.size_bytes
-    if is_shorter and own_end is not None and await _has(other, own_end):
-        return [own_end]
-    return [other.place] if await _has(file, other.place) else []
-
-
-async def _is_as_read(file: OpenFile) -> bool:
-    """Say whether what was read of a file still stands in it."""
-    try:
-        return await file.has_place(file.place)
-    except OSError:  # what is wrong with it shows when it is read
-        return False
-
-
-async def _has(file: OpenFile, place: Place) -> bool:
-    """Say whether a file has a place that can be known again."""
-    return place[0] > 0 and place[1] != NO_ANCHOR and await file.has_place(place)
 
 
 def _candidates(near: Collection[FollowedPath], mark: FileMark, listed: Listing) -> list[tuple[str, Identity]]:
