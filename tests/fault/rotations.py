@@ -223,3 +223,22 @@ def a_copy_that_is_seen_half_made_is_no_new_file(world: World) -> Steps:
     world.truncate()
     yield GAP
     world.write("new", 20)
+
+
+@case("R7", pattern="falco*")
+def a_copy_that_is_seen_to_end_within_a_long_line_is_no_new_file(world: World) -> Steps:
+    """A command line may fill most of a line; the end of the last whole one is far before the end of the copy then."""
+    world.log.touch()
+    yield SETTLED
+    world.write("old", 25)
+    append(world.log, world.make("long", 1, output="x" * 200_000))
+    world.write("old", 5)
+    yield SETTLED
+    content = world.log.read_bytes()
+    within = content.index(b"x" * 1000) + 100_000
+    for piece in (content[:within], content[within:]):
+        append(world.beside(".1"), piece)
+        yield GAP
+    world.truncate()
+    yield GAP
+    world.write("new", 20)

@@ -19,7 +19,7 @@ from falco_enrichment_exporter.sources.copies import Kin
 from falco_enrichment_exporter.sources.follower import FollowedPath
 from falco_enrichment_exporter.sources.looking import Patterns
 from falco_enrichment_exporter.sources.marks import ANCHOR_BYTES, NO_ANCHOR, anchor_of
-from falco_enrichment_exporter.sources.openfile import END_BYTES, PAUSE_BYTES, OpenFile
+from falco_enrichment_exporter.sources.openfile import END_BYTES, MOST_END_BYTES, PAUSE_BYTES, OpenFile
 from falco_enrichment_exporter.sources.paths import LINGER_SECONDS, FollowedPaths
 from falco_enrichment_exporter.sources.reading import facts_of
 from falco_enrichment_exporter.sources.shelf import Shelf
@@ -142,9 +142,10 @@ def test_the_end_of_a_file_is_a_place_if_enough_stands_before_it(tmp_path: Path)
             (b"unfinished", None),
             (b"x\nunfinished", 2),
             (whole + b"unfinished", len(whole)),
-            (whole + b"x" * (END_BYTES - 1023), None),
-            (whole + b"x" * (END_BYTES - 1024), len(whole)),
-            (whole + b"x" * END_BYTES, None),
+            (whole + b"x" * END_BYTES, len(whole)),
+            (whole + b"x" * (MOST_END_BYTES - 1024), len(whole)),
+            (whole + b"x" * (MOST_END_BYTES - 1023), None),
+            (whole + b"x" * MOST_END_BYTES, None),
         ):
             async with _open(tmp_path / "falco.log", content) as file:
                 place = await file.end_place()

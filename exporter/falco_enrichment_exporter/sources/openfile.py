@@ -22,6 +22,7 @@ from falco_enrichment_exporter.sources.marks import (
 from falco_enrichment_exporter.sources.reading import Bytes, facts_of
 
 END_BYTES: Final = 8192
+MOST_END_BYTES: Final = 2 << 20  # so much that the last line may be as long as is allowed by default
 PAUSE_BYTES: Final = 512 * 1024  # take a millisecond or two
 
 
@@ -146,10 +147,15 @@ class OpenFile:
     async def end_place(self) -> Place | None:
         """Return the place behind the last newline; None if there is none near the end. Raises OSError."""
         size_bytes = self.facts_now.size_bytes
-        start = max(size_bytes - END_BYTES, 0)
-        tail = await self.bytes_at(start, size_bytes - start)
-        newline = tail.rfind(b"\n") + 1
-        return (start + newline, anchor_of(tail[:newline])) if newline >= min(ANCHOR_BYTES, start + 1) else None
+        for most_bytes in (END_BYTES, MOST_END_BYTES):
+            start = max(size_bytes - most_bytes, 0)
+            tail = await self.bytes_at(start, size_bytes - start)
+            newline = tail.rfind(b"\n") + 1
+            if newline >= min(ANCHOR_BYTES, start + 1):
+                return start + newline, anchor_of(tail[:newline])
+            if not start:
+                break
+        return None
 
     async def is_rewritten(self) -> bool:
         """Say whether other bytes stand before the offset than were read there, or should have been. Raises OSError."""
