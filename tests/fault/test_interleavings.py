@@ -254,8 +254,11 @@ async def follow(play: Play, todo: Todo, kept: Kept, *, end: int, save: int) -> 
         begun, loop.before_call = loop.calls, before_call
     await is_over.wait()
     loop.before_call = lambda _: None
+    held = [file for followed in source.paths for file in followed.files]
+    assert all(file.offset_bytes <= file.read_to_bytes for file in held)
     if save >= end:
         saved = now()
+        assert not any(file.is_waiting for file in held)  # or it would be held for ever
     following.cancel()
     with pytest.raises(asyncio.CancelledError):
         await following
