@@ -19,6 +19,7 @@ from unittest.mock import patch
 
 import pytest
 
+from e2e.harness import read_at_hand
 from falco_enrichment_exporter.exposition.telemetry import Tally
 from falco_enrichment_exporter.sources import files, paths
 from falco_enrichment_exporter.sources.files import FileSource
@@ -50,7 +51,7 @@ class Pace:
             patch.object(files, "TURN_BYTES", self.turn_bytes),
             patch.object(files, "READ_BYTES", self.read_bytes),
             patch.object(paths, "LINGER_SECONDS", self.linger_seconds),
-            patch.object(os, "preadv", os.preadv if self.is_cached else _wait_for_the_disk),
+            patch.object(os, "preadv", read_at_hand if self.is_cached else _wait_for_the_disk),
         ):
             yield
 

@@ -16,7 +16,7 @@ from unittest.mock import patch
 import pytest
 from msgspec.structs import replace
 
-from e2e.harness import append
+from e2e.harness import append, read_at_hand
 from falco_enrichment_exporter.core.fleet import Fleet
 from falco_enrichment_exporter.exposition.telemetry import Tally
 from falco_enrichment_exporter.sources import files
@@ -209,7 +209,7 @@ def test_a_stale_handle_of_a_network_file_system_costs_no_line(tmp_path: Path, t
     log.write_bytes(lines("old", 5))
     for path in (log, tmp_path):
         os.utime(path, (1, 1))  # nothing was made in its folder of late
-    stale, read = [OSError(errno.ESTALE, os.strerror(errno.ESTALE))] * times, os.preadv
+    stale, read = [OSError(errno.ESTALE, os.strerror(errno.ESTALE))] * times, read_at_hand
 
     def read_unless_stale(*given: Any) -> int:
         if log.stat().st_size > len(lines("old", 5)) and stale:
@@ -239,7 +239,7 @@ def test_a_stale_handle_of_a_file_that_was_copied_costs_no_line(tmp_path: Path, 
     """Its copy delivers what was not read of it, also if it is emptied before it is opened again."""
     log, copy = tmp_path / "falco.log", tmp_path / "falco.log.1"
     log.touch()
-    stale, read = [OSError(errno.ESTALE, os.strerror(errno.ESTALE))], os.preadv
+    stale, read = [OSError(errno.ESTALE, os.strerror(errno.ESTALE))], read_at_hand
 
     def read_unless_stale(number: int, pieces: list[memoryview], position: int, flags: int) -> int:
         if copy.exists() and os.fstat(number).st_ino == log.stat().st_ino and position == len(lines("a", 10)) and stale:
@@ -287,7 +287,7 @@ def test_a_file_that_cannot_be_read_at_a_restart_is_read_on_later(tmp_path: Path
     log.write_bytes(lines("old", 5))
     for path in (log, tmp_path):
         os.utime(path, (1, 1))
-    reads, read = 0, os.preadv
+    reads, read = 0, read_at_hand
 
     def read_but_once(*given: Any) -> int:
         nonlocal reads
@@ -381,7 +381,7 @@ def test_a_file_that_cannot_be_read_for_a_while_is_up_again_though_nothing_was_w
     """It is tried at each look, is one error, and is not up before it could be read."""
     log = tmp_path / "falco.log"
     log.write_bytes(lines("old", 5))
-    read, is_broken = os.preadv, False
+    read, is_broken = read_at_hand, False
 
     def read_unless_broken(*given: Any) -> int:
         if is_broken:
@@ -435,7 +435,7 @@ def test_what_a_copy_has_more_is_read_only_behind_what_its_original_delivers_or_
     """
     log, copy = tmp_path / "falco.log", tmp_path / "falco.log.1"
     log.touch()
-    backlog, read = lines("backlog", 45), os.preadv
+    backlog, read = lines("backlog", 45), read_at_hand
 
     def read_and_empty(descriptor: int, buffers: list[memoryview], position: int, *flags: int) -> int:
         is_asked_for_its_end = (position, len(buffers[0])) == (0, len(backlog))
@@ -472,7 +472,7 @@ def test_a_rotated_file_that_cannot_be_read_does_not_hold_up_the_new_one(tmp_pat
     """Its lines come once it can be."""
     log, rotated = tmp_path / "falco.log", tmp_path / "falco.log.1"
     log.touch()
-    read, is_broken = os.preadv, False
+    read, is_broken = read_at_hand, False
 
     def read_unless_broken(descriptor: int, *given: Any) -> int:
         if is_broken and os.path.samestat(os.fstat(descriptor), rotated.stat()):
@@ -552,7 +552,7 @@ def test_what_was_unread_when_a_file_was_written_anew_is_not_lost_if_a_copy_has_
     """Nor is it told to be when the new lines, which are fewer, are read and truncated: it was another file's size."""
     log = tmp_path / "falco.log"
     log.touch()
-    backlog, position, read = lines("backlog", 40), len(lines("backlog", count)), os.preadv
+    backlog, position, read = lines("backlog", 40), len(lines("backlog", count)), read_at_hand
     turn_bytes = len(lines("backlog", 5))
 
     def fill_and_copy() -> None:
@@ -629,7 +629,7 @@ def test_what_was_emptied_before_any_of_it_was_read_is_told_though_it_is_longer_
     tmp_path: Path,
 ) -> None:
     """The read found nothing there."""
-    log, read = tmp_path / "falco.log", os.preadv
+    log, read = tmp_path / "falco.log", read_at_hand
     log.touch()
 
     def read_and_write_anew(*arguments: Any) -> int:
