@@ -545,11 +545,11 @@ def test_a_copy_under_a_name_that_a_glob_matches_is_found_when_its_original_is_e
         asyncio.run(follow())
 
 
-@pytest.mark.parametrize(("count", "looks"), [(0, 10), (0, 14), (5, 14)])
+@pytest.mark.parametrize(("count", "looks", "new"), [(0, 10, 4), (0, 14, 4), (5, 14, 4), (0, 34, 60)])
 def test_what_was_unread_when_a_file_was_written_anew_is_not_lost_if_a_copy_has_it(
-    tmp_path: Path, count: int, looks: int
+    tmp_path: Path, count: int, looks: int, new: int
 ) -> None:
-    """Nor is it told to be when the new lines, which are fewer, are read and truncated: it was another file's size."""
+    """Nor is it told to be when new lines that are fewer are read and truncated: it was another file's size."""
     log = tmp_path / "falco.log"
     log.touch()
     backlog, position, read = lines("backlog", 40), len(lines("backlog", count)), read_at_hand
@@ -562,7 +562,7 @@ def test_what_was_unread_when_a_file_was_written_anew_is_not_lost_if_a_copy_has_
     def read_what_is_new(descriptor: int, buffers: list[memoryview], start: int, *flags: int) -> int:
         is_log = os.path.samestat(os.fstat(descriptor), log.stat()) and log.stat().st_size == len(backlog)
         if is_log and (start, len(buffers[0])) == (position, turn_bytes):
-            log.write_bytes(lines("new", 4))
+            log.write_bytes(lines("new", new))
         return read(descriptor, buffers, start, *flags)
 
     def empty() -> None:
@@ -572,11 +572,37 @@ def test_what_was_unread_when_a_file_was_written_anew_is_not_lost_if_a_copy_has_
         following = Following()
         async with following.run(log):
             following.after_look += [fill_and_copy, *[lambda: None] * looks, empty]
-            assert await following.counted() == 40 + 4 + 3
+            assert await following.counted() == 40 + new + 3
         assert not sum(following.tally.lost.values())
         assert following.tally.rotations["truncate"] == 2
 
     with patch.object(files, "TURN_BYTES", turn_bytes), patch.object(os, "preadv", read_what_is_new):
+        asyncio.run(follow())
+
+
+def test_what_came_between_copy_and_truncation_is_told_to_be_lost_and_nothing_else(tmp_path: Path) -> None:
+    """As far as it was seen; the copy delivers the rest."""
+    log = tmp_path / "falco.log"
+    log.touch()
+    late = lines("late", 4)
+
+    def fill_and_copy() -> None:
+        append(log, lines("backlog", 40))
+        shutil.copyfile(log, tmp_path / "falco.log.1")
+
+    async def follow() -> None:
+        following = Following()
+        async with following.run(log):
+            following.after_look += [
+                fill_and_copy,
+                lambda: append(log, late),
+                lambda: None,
+                lambda: log.write_bytes(lines("new", 3)),
+            ]
+            assert await following.counted() == 40 + 3
+        assert following.tally.lost["truncated"] == len(late)
+
+    with patch.object(files, "TURN_BYTES", len(lines("backlog", 5))):
         asyncio.run(follow())
 
 
@@ -805,5 +831,6 @@ def test_a_file_that_goes_on_behind_what_others_delivered_keeps_no_copy_waiting(
             append(log, lines("log", 3))
             append(copy, lines("copy", 4))
             assert await following.counted() == 3 + 4
+        assert not following.tally.rotations["truncate"]
 
     asyncio.run(follow())

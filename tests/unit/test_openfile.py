@@ -298,10 +298,10 @@ def test_a_file_that_cannot_be_looked_at_has_nothing_of_another_one(tmp_path: Pa
         other = await shelf.open(str(tmp_path / "falco.log.1"))
         followed = paths[str(tmp_path / "falco.log")]
         followed.left += [file, other]
-        assert await paths.has_rest_of(file, followed)
+        assert await paths.kept_bytes(file, followed) == other.facts.size_bytes
         assert other.is_shorter_than(other.facts.size_bytes + 1)
         await shelf.close(other)
-        assert not await paths.has_rest_of(file, followed)
+        assert not await paths.kept_bytes(file, followed)
         assert not other.is_shorter_than(other.facts.size_bytes + 1)
         await shelf.close(file)
 

@@ -75,7 +75,8 @@ async def _find_originals(
         with contextlib.suppress(OSError):  # what is wrong with that one shows when it is read
             for place in await shared_places(file, own_end, other):
                 deliverer = other.deliverer(place[0])
-                if not other.is_waiting and (own_end is None or place[0] < own_end[0]):
+                is_longer = own_end is None or place[0] < own_end[0]
+                if is_longer and not other.is_waiting and not file.is_copy_of(other):
                     other.may_be_copy = True
                     originals |= {other.place: None} if await _has(file, other.place) else {}
                 elif file.is_waiting or deliverer.offset_bytes >= file.offset_bytes:

@@ -89,15 +89,19 @@ class Handover:
             copy.leave_to(None)  # what the original has from now on is not what the copy has
         for copy, path in self._paths.holders(copies, followed).items():
             self._paths.note_growth(path, copy)
-        unread = max(file.sound.size_bytes - offset_bytes, 0)
-        is_delivered = any(copy.offset_bytes == offset_bytes for copy in copies)
-        if unread and not is_delivered and not await self._paths.has_rest_of(file, followed):
+        if lost_bytes := await self._lost_bytes(followed, file, offset_bytes):
             if not has_room and file is followed.current:  # whether any of it is lost shows when there is
                 del self._paths.grown[file]
                 await self._paths.park(followed)
                 return False
-            self._tally.lost["truncated"] += unread
+            self._tally.lost["truncated"] += lost_bytes
         self._tally.rotations["truncate"] += 1
         file.start_at(0)
         file.forget_size()
         return True
+
+    async def _lost_bytes(self, followed: FollowedPath, file: OpenFile, offset_bytes: int) -> int:
+        """Return how much of what was seen behind an offset, before the file was emptied, is in no other file."""
+        seen_bytes = file.sound.size_bytes
+        kept_bytes = await self._paths.kept_bytes(file, followed) if seen_bytes > offset_bytes else 0
+        return max(seen_bytes - max(offset_bytes, kept_bytes), 0)

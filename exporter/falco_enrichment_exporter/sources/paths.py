@@ -158,20 +158,20 @@ class FollowedPaths:
         """Return the paths that may have lines of one, too, by the names; itself among them."""
         return list(dict.fromkeys([*self.kin(followed), *self.rotated_from(followed)]))
 
-    async def has_rest_of(self, file: OpenFile, followed: FollowedPath) -> bool:
-        """Say whether another file that is open has what was not read of this one, and so delivers it.
+    async def kept_bytes(self, file: OpenFile, followed: FollowedPath) -> int:
+        """Return how much of what a file has had is in another one that is open, which so delivers it.
 
         Such a copy may have been found when it was still empty, and nobody knew of what. It has what was read of the
         file; if nothing was, it is as long and as new.
         """
-        is_known, sound = file.place[1] != NO_ANCHOR, file.sound
+        kept, is_known, sound = 0, file.place[1] != NO_ANCHOR, file.sound
         for other in [other for path in self.near(followed) for other in path.files if other is not file]:
             with contextlib.suppress(OSError):  # what is wrong with that one shows when it is read
                 now = other.facts_now
-                is_new = is_known or now.changed_ns >= sound.changed_ns
-                if is_new and now.size_bytes >= sound.size_bytes and await other.has_place(file.place):
-                    return True
-        return False
+                is_alike = now.size_bytes >= sound.size_bytes and now.changed_ns >= sound.changed_ns
+                if (is_known or is_alike) and await other.has_place(file.place):
+                    kept = max(kept, now.size_bytes)
+        return kept
 
     def holders(self, files: Collection[OpenFile], near: FollowedPath) -> dict[OpenFile, FollowedPath]:
         """Return the paths that files are held open for, that of one of them given."""
