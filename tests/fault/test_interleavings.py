@@ -64,7 +64,7 @@ WHOLE: Final = Pace(tuple(range(100)), 1 << 20, 1 << 18, is_cached=True, looks=6
 SOME: Final = replace(WHOLE, numbers=(*range(10), 113))
 HASTY: Final = replace(WHOLE, numbers=tuple(range(15)), linger_seconds=-1)
 # Of many files, each is open for a while.
-IN_TURN: Final = replace(WHOLE, numbers=(*range(10), 34, 37, 44, 47, 120), looks=400)
+IN_TURN: Final = replace(WHOLE, numbers=(*range(10), 21, 29, 34, 37, 44, 47, 120), looks=400)
 # Three lines a turn, two at most at once, and a part of the next: a backlog of five is one that takes a while.
 IN_PIECES: Final = Pace(
     (*range(10), 12, 19, 21, 28, 30, 38, 44, 47, 89, 98, 137, 142, 158),

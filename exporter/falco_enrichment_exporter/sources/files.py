@@ -72,7 +72,7 @@ class FileSource:
         self._failed: dict[OpenFile, FollowedPath] = {}  # could not be read, and are tried at each look
         self._rotated = RotatedFiles(self.paths, self.shelf, self._patterns)
         self._handover = Handover(self.paths, self.shelf, self._rotated, tally, self._look_at)
-        self._opener = Opener(self.paths, self.shelf, tally, self._warm)
+        self._opener = Opener(self.paths, self.shelf, tally, self._warm, self._handover)
         self._has_moved = False  # something has, of which the kernel has told
 
     async def resume(self, state: PathsState) -> None:

@@ -5,6 +5,7 @@ import os
 from falco_enrichment_exporter.exposition.telemetry import Tally
 from falco_enrichment_exporter.sources.copies import NO_KIN, kin_of
 from falco_enrichment_exporter.sources.follower import FollowedPath
+from falco_enrichment_exporter.sources.handover import Handover
 from falco_enrichment_exporter.sources.marks import NO_ANCHOR, FileMark, Identity, identity_of
 from falco_enrichment_exporter.sources.openfile import OpenFile
 from falco_enrichment_exporter.sources.paths import FollowedPaths
@@ -19,12 +20,13 @@ class Opener:
     After a restart, or when it was closed for want of descriptors, it is gone on with.
     """
 
-    def __init__(self, paths: FollowedPaths, shelf: Shelf, tally: Tally, warm: WarmSearch) -> None:
+    def __init__(self, paths: FollowedPaths, shelf: Shelf, tally: Tally, warm: WarmSearch, handover: Handover) -> None:
         self.is_first = True
         self._paths = paths
         self._shelf = shelf
         self._tally = tally
         self._warm = warm
+        self._handover = handover
 
     async def open(self, followed: FollowedPath) -> OpenFile | None:
         """Open what is under a path now. Raises OSError.
@@ -81,10 +83,11 @@ class Opener:
     async def _is_delivered(self, followed: FollowedPath, mark: FileMark) -> bool:
         """Say whether a resumed file is this one or a copy: it goes on there, behind what was read of either."""
         near = self._paths.near(followed) if mark.place[1] != NO_ANCHOR else ()
-        for file in [file for path in near for file in path.files]:
+        for file, holder in {file: path for path in near for file in path.files}.items():
             if await file.has_place(mark.place):
                 if file.offset_bytes < mark.place[0]:
                     file.start_at(*mark.place)
+                    await self._handover.note_read(holder, file)
                 return True
         return False
 
