@@ -83,7 +83,6 @@ class Handover:
             followed.remember(file.place)
         copies, has_room = await self._rotated.open_copies(followed)
         await self._look_at(self._paths.holders(file.copies, followed))
-        copies += file.waiting
         self.take_over(file.waiting, followed)
         for copy in list(file.copies):
             copy.leave_to(None)  # what the original has from now on is not what the copy has
